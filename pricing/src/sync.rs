@@ -1,0 +1,356 @@
+//! The words a gateway and the host exchange: one POST with a [`SyncRequest`], one [`SyncAnswer`].
+//!
+//! Everything a gateway reports is cumulative or numbered, so that any message may be lost, sent
+//! again or overtaken: counters merge by max, rows are known by (incarnation, sequence). What is
+//! not acknowledged in an answer did not arrive, whatever its HTTP status.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::gate::GateCatalog;
+use crate::id::{BootId, Hex128, LedgerId, SubscriptionId, Tag};
+use crate::key::KeyHash;
+
+/// The version of this protocol. A host speaks this one and the one before.
+pub const PROTOCOL: u16 = 1;
+/// Where gateways post.
+pub const SYNC_PATH: &str = "/v1/sync";
+/// The largest request a host reads, and so the largest a gateway sends.
+pub const MAX_REQUEST_BYTES: usize = 1024 * 1024;
+/// Rows in one batch.
+pub const MAX_ROWS: usize = 2_000;
+/// Records in one request.
+pub const MAX_RECORDS: usize = 1_000;
+/// Key and lease questions in one request.
+pub const MAX_ASKS: usize = 1_000;
+/// Changed subscriptions and keys in one answer; the rest comes with the next.
+pub const MAX_CHANGES: usize = 1_000;
+/// Counter slots of one subscription in one process.
+pub const MAX_SLOTS: usize = 32;
+/// Billing or quota periods a subscription's state names at once.
+pub const MAX_PERIODS: usize = 40;
+/// How long a gateway goes on without hearing from the host; periods are sent this far ahead.
+pub const MAX_STALE_SECONDS: u64 = 15 * 60;
+
+/// What one VM of a gateway's process says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SyncRequest {
+    /// [`PROTOCOL`] of the sender.
+    pub protocol: u16,
+    /// The process.
+    pub boot: BootId,
+    /// The ledger this process has known so far; its usage goes to it and no other.
+    pub ledger: Option<LedgerId>,
+    /// Changes up to this revision are known to the whole process; none before the first answer.
+    pub since: Option<u64>,
+    /// The catalog revision the process holds.
+    pub catalog: Option<u32>,
+    /// Every record of this process was read, and its periods moved on, at or after this time
+    /// (unix milliseconds by the host's clock), and what was read has been acknowledged.
+    pub swept_through_ms: Option<u64>,
+    /// Descriptive rows, numbered.
+    pub rows: Option<RowBatch>,
+    /// Counters and leases, fresh.
+    pub records: Vec<RecordReport>,
+    /// Keys not known here.
+    pub keys: Vec<KeyHash>,
+    /// Leases that run low or are empty.
+    pub leases: Vec<LeaseAsk>,
+}
+
+/// Rows as first sent: resent byte for byte until acknowledged.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RowBatch {
+    /// One life of one VM.
+    pub incarnation: Hex128,
+    /// Counts batches of this incarnation from 1.
+    pub sequence: u64,
+    /// [`RowBatch::hash_of`] the rows.
+    pub hash: Hex128,
+    /// A JSON array of [`Row`].
+    pub rows: Box<RawValue>,
+}
+
+impl RowBatch {
+    /// Numbers and hashes the JSON text of an array of rows.
+    pub fn new(incarnation: Hex128, sequence: u64, rows: Box<RawValue>) -> Self {
+        Self {
+            incarnation,
+            sequence,
+            hash: Self::hash_of(rows.get()),
+            rows,
+        }
+    }
+
+    /// The first half of the BLAKE3 hash of the rows' exact bytes.
+    pub fn hash_of(rows: &str) -> Hex128 {
+        let hash = blake3::hash(rows.as_bytes());
+        let (first, _) = hash
+            .as_bytes()
+            .split_first_chunk()
+            .unwrap_or((&[0; 16], &[]));
+        Hex128(*first)
+    }
+}
+
+/// Calls that were alike, in one minute.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Row {
+    /// Whose calls; none when no subscription was found.
+    pub subscription: Option<SubscriptionId>,
+    /// The API's id, if one matched.
+    pub api: Option<String>,
+    /// The operation's id, if one matched.
+    pub operation: Option<String>,
+    /// The HTTP status the caller got; 0 if none was sent.
+    pub status: u16,
+    /// What became of them.
+    pub outcome: Outcome,
+    /// Unix minute of admission or refusal.
+    pub minute: u32,
+    /// How many.
+    pub calls: u64,
+    /// Time from request to end, added up, in microseconds.
+    pub latency_us: u64,
+}
+
+/// What became of a call.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Forwarded, and not ended by a server error.
+    Billable,
+    /// Admitted, but not billed: a server error, or never forwarded. Gives its quota back.
+    Waived,
+    /// Passed without a key: an open operation or a CORS preflight.
+    Open,
+    /// Answered by the gate.
+    Refused(Reason),
+}
+
+/// Why the gate refused a call: stable, for programs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// No key in the request.
+    MissingKey,
+    /// A key nobody has.
+    InvalidKey,
+    /// The key's subscription is not active.
+    SubscriptionInactive,
+    /// The key's product does not open this API.
+    ApiNotInProduct,
+    /// No API or operation matches.
+    NotFound,
+    /// A request this gate cannot read: a path or key past every bound.
+    BadRequest,
+    /// A rate limit.
+    RateLimited,
+    /// A quota.
+    QuotaExceeded,
+    /// Too many concurrent changes or unreported periods; try again.
+    Busy,
+    /// The host was needed and did not answer.
+    HostUnavailable,
+}
+
+impl Reason {
+    /// The word in answers and reports, as serde writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MissingKey => "missing_key",
+            Self::InvalidKey => "invalid_key",
+            Self::SubscriptionInactive => "subscription_inactive",
+            Self::ApiNotInProduct => "api_not_in_product",
+            Self::NotFound => "not_found",
+            Self::BadRequest => "bad_request",
+            Self::RateLimited => "rate_limited",
+            Self::QuotaExceeded => "quota_exceeded",
+            Self::Busy => "busy",
+            Self::HostUnavailable => "host_unavailable",
+        }
+    }
+}
+
+/// One subscription's counters and leases in one process, from a single read of its record.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RecordReport {
+    /// Whose.
+    pub subscription: SubscriptionId,
+    /// The newest billing period the record knows; the host sends more when they run short.
+    pub last_period: u32,
+    /// Its slots, at most [`MAX_SLOTS`].
+    pub slots: Vec<Slot>,
+    /// Its leases.
+    pub leases: Vec<LeaseReport>,
+}
+
+/// Counters of (boot, subscription, number) for one billing period. They only grow; a number is
+/// never used again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Slot {
+    /// Counts this subscription's slots in this process from 1.
+    pub number: u32,
+    /// The billing period of the calls in it.
+    pub period: u32,
+    /// Calls let through.
+    pub admitted: u64,
+    /// Of these, settled as billable.
+    pub billable: u64,
+    /// Of these, settled as waived.
+    pub waived: u64,
+}
+
+/// A lease as its process sees it. All counters only grow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct LeaseReport {
+    /// The limit's [`Tag`].
+    pub limit: u32,
+    /// The quota's period.
+    pub period: u32,
+    /// Units received so far.
+    pub granted: u64,
+    /// Units spent by admission.
+    pub used: u64,
+    /// Units given back by waived calls; they offset `used`.
+    pub waived: u64,
+    /// Units handed back to the host for good.
+    pub returned: u64,
+}
+
+/// A question for units of a quota.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LeaseAsk {
+    /// Whose.
+    pub subscription: SubscriptionId,
+    /// Which limit.
+    pub limit: Tag,
+    /// Which of its periods.
+    pub period: u32,
+    /// Units received so far: asking twice with the same number is harmless.
+    pub granted: u64,
+    /// Units this process would use in the next minute.
+    pub want: u64,
+}
+
+/// What the host says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SyncAnswer {
+    /// [`PROTOCOL`] of the host.
+    pub protocol: u16,
+    /// The host's ledger.
+    pub ledger: LedgerId,
+    /// Raised when the ledger was restored from a backup.
+    pub epoch: u32,
+    /// The host's clock, unix milliseconds.
+    pub now_ms: u64,
+    /// Rows that are stored, if the request had any.
+    pub rows: Option<RowsAck>,
+    /// Slots that are stored, with exactly this content.
+    pub slots: Vec<SlotAck>,
+    /// All changes up to here are in this or an earlier answer.
+    pub revision: u64,
+    /// The catalog, if the request's is not this one.
+    pub catalog: Option<GateCatalog>,
+    /// Subscriptions that changed since the request's revision, or whose periods ran short.
+    pub subscriptions: Vec<SubscriptionState>,
+    /// Keys asked for, and keys that changed since the request's revision.
+    pub keys: Vec<KeyAnswer>,
+    /// Answers to asks for units.
+    pub leases: Vec<LeaseAnswer>,
+}
+
+/// Rows that are stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RowsAck {
+    /// The VM's life.
+    pub incarnation: Hex128,
+    /// The batch.
+    pub sequence: u64,
+}
+
+/// A slot that is stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SlotAck {
+    /// Whose.
+    pub subscription: SubscriptionId,
+    /// What is stored.
+    pub slot: Slot,
+}
+
+/// A subscription as gateways know it. Of two, the one with the higher revision holds; of equal
+/// revisions, the one that names later periods.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SubscriptionState {
+    /// Which.
+    pub id: SubscriptionId,
+    /// The ledger's revision of its last change.
+    pub revision: u64,
+    /// Its product's tag.
+    pub product: Tag,
+    /// A gateway admits it only under this catalog revision or a later one.
+    pub catalog: u32,
+    /// Whether it may call.
+    pub access: Access,
+    /// When its access ends, unix milliseconds.
+    pub expires_ms: Option<u64>,
+    /// Billing periods, in order, each beginning where the one before ended.
+    pub periods: Vec<Period>,
+    /// Periods of its quotas, likewise.
+    pub quotas: Vec<QuotaPeriods>,
+}
+
+/// Whether a subscription may call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    /// It may.
+    Active,
+    /// It may not now.
+    Suspended,
+    /// It may never again: cancelled, expired or rejected.
+    Ended,
+}
+
+/// A half-open span of the wall clock, numbered from 1.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Period {
+    /// Which one of its kind.
+    pub number: u32,
+    /// Its first millisecond (unix).
+    pub start_ms: u64,
+    /// The first millisecond after it.
+    pub end_ms: u64,
+}
+
+/// The periods of one quota.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct QuotaPeriods {
+    /// The limit.
+    pub limit: Tag,
+    /// In order.
+    pub periods: Vec<Period>,
+}
+
+/// What the host knows of a key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KeyAnswer {
+    /// The key.
+    pub hash: KeyHash,
+    /// Whose it is; none if it is unknown or revoked.
+    pub subscription: Option<SubscriptionId>,
+}
+
+/// The host's answer to a [`LeaseAsk`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LeaseAnswer {
+    /// Whose.
+    pub subscription: SubscriptionId,
+    /// Which limit.
+    pub limit: Tag,
+    /// Which of its periods.
+    pub period: u32,
+    /// All units ever granted to this boot in that period. No more than the ask's number means
+    /// that the quota is spent; that answer is void after a second.
+    pub granted: u64,
+}
