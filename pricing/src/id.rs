@@ -23,10 +23,7 @@ impl FromStr for SubscriptionId {
         text.strip_prefix("sub_")
             .and_then(|number| number.parse().ok())
             .map(Self)
-            .ok_or_else(|| BadId {
-                expected: "a subscription like sub_17",
-                found: text.to_owned(),
-            })
+            .ok_or_else(|| BadId { expected: "a subscription like sub_17", found: text.to_owned() })
     }
 }
 
@@ -34,8 +31,10 @@ impl FromStr for SubscriptionId {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}, found {found:?}")]
 pub struct BadId {
-    expected: &'static str,
-    found: String,
+    /// What it was taken for, with an example.
+    pub expected: &'static str,
+    /// What it is.
+    pub found: String,
 }
 
 /// 128 random or hashed bits, written as 32 lower-case hex digits.
@@ -64,10 +63,7 @@ impl FromStr for Hex128 {
     type Err = BadId;
 
     fn from_str(text: &str) -> Result<Self, BadId> {
-        let bad = || BadId {
-            expected: "32 lower-case hex digits",
-            found: text.to_owned(),
-        };
+        let bad = || BadId { expected: "32 lower-case hex digits", found: text.to_owned() };
         decode_hex(text.as_bytes()).map(Self).ok_or_else(bad)
     }
 }
@@ -81,9 +77,7 @@ impl Serialize for Hex128 {
 impl<'de> Deserialize<'de> for Hex128 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // Owned: a JSON text with escapes cannot be borrowed from.
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -111,7 +105,9 @@ pub(crate) fn decode_hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
 ///
 /// Records and leases outlive catalogs, so they cannot name a product or a limit by its place in
 /// one. The catalog check refuses two ids of one kind with the same tag.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Tag(pub u32);
 

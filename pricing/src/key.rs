@@ -64,10 +64,7 @@ impl KeySecrets {
     /// The hash under which a key is looked up and stored.
     pub fn lookup_hash(&self, key: &[u8]) -> KeyHash {
         let hash = blake3::keyed_hash(&self.lookup, key);
-        let (first, _) = hash
-            .as_bytes()
-            .split_first_chunk()
-            .unwrap_or((&[0; 16], &[]));
+        let (first, _) = hash.as_bytes().split_first_chunk().unwrap_or((&[0; 16], &[]));
         Hex128(*first)
     }
 

@@ -5,6 +5,7 @@
 //! - [`quote`](mod@quote): usage of a period in, invoice lines out.
 //! - [`gate`]: the part of a catalog that a gateway enforces.
 //! - [`sync`]: the words a gateway and the host exchange.
+//! - [`timeline`]: numbered periods that follow each other.
 //! - [`key`], [`id`]: API keys, and the names of things.
 
 // Money and limits: no floats, no silent wrap, no truncating cast, no index that can miss.
@@ -16,11 +17,7 @@
 )]
 #![cfg_attr(
     test,
-    allow(
-        clippy::as_conversions,
-        clippy::arithmetic_side_effects,
-        clippy::indexing_slicing
-    )
+    allow(clippy::as_conversions, clippy::arithmetic_side_effects, clippy::indexing_slicing)
 )]
 
 pub mod catalog;
@@ -30,3 +27,4 @@ pub mod key;
 pub mod money;
 pub mod quote;
 pub mod sync;
+pub mod timeline;

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use crate::gate::GateCatalog;
 use crate::id::{BootId, Hex128, LedgerId, SubscriptionId, Tag};
 use crate::key::KeyHash;
+use crate::timeline::Timeline;
 
 /// The version of this protocol. A host speaks this one and the one before.
 pub const PROTOCOL: u16 = 1;
@@ -23,12 +24,16 @@ pub const MAX_ROWS: usize = 2_000;
 pub const MAX_RECORDS: usize = 1_000;
 /// Key and lease questions in one request.
 pub const MAX_ASKS: usize = 1_000;
-/// Changed subscriptions and keys in one answer; the rest comes with the next.
+/// Changes in one answer; the rest comes with the next.
 pub const MAX_CHANGES: usize = 1_000;
 /// Counter slots of one subscription in one process.
 pub const MAX_SLOTS: usize = 32;
-/// Billing or quota periods a subscription's state names at once.
-pub const MAX_PERIODS: usize = 40;
+/// States of subscriptions in one answer; the rest comes with the next.
+pub const MAX_STATES: usize = 1_000;
+/// The largest answer a gateway reads, and more than a host ever sends: a state is below 8 KiB,
+/// acknowledgements are about as long as what they acknowledge, and a catalog is below 4 MiB.
+pub const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+const _: () = assert!(MAX_STATES * 8 * 1024 + 2 * MAX_REQUEST_BYTES < MAX_ANSWER_BYTES / 4 * 3);
 /// How long a gateway goes on without hearing from the host; periods are sent this far ahead.
 pub const MAX_STALE_SECONDS: u64 = 15 * 60;
 
@@ -74,21 +79,13 @@ pub struct RowBatch {
 impl RowBatch {
     /// Numbers and hashes the JSON text of an array of rows.
     pub fn new(incarnation: Hex128, sequence: u64, rows: Box<RawValue>) -> Self {
-        Self {
-            incarnation,
-            sequence,
-            hash: Self::hash_of(rows.get()),
-            rows,
-        }
+        Self { incarnation, sequence, hash: Self::hash_of(rows.get()), rows }
     }
 
     /// The first half of the BLAKE3 hash of the rows' exact bytes.
     pub fn hash_of(rows: &str) -> Hex128 {
         let hash = blake3::hash(rows.as_bytes());
-        let (first, _) = hash
-            .as_bytes()
-            .split_first_chunk()
-            .unwrap_or((&[0; 16], &[]));
+        let (first, _) = hash.as_bytes().split_first_chunk().unwrap_or((&[0; 16], &[]));
         Hex128(*first)
     }
 }
@@ -177,8 +174,9 @@ impl Reason {
 pub struct RecordReport {
     /// Whose.
     pub subscription: SubscriptionId,
-    /// The newest billing period the record knows; the host sends more when they run short.
-    pub last_period: u32,
+    /// Until when the record knows every kind of its periods, unix milliseconds; the host sends
+    /// more when that is near.
+    pub known_until_ms: u64,
     /// Its slots, at most [`MAX_SLOTS`].
     pub slots: Vec<Slot>,
     /// Its leases.
@@ -204,8 +202,8 @@ pub struct Slot {
 /// A lease as its process sees it. All counters only grow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct LeaseReport {
-    /// The limit's [`Tag`].
-    pub limit: u32,
+    /// Which limit.
+    pub limit: Tag,
     /// The quota's period.
     pub period: u32,
     /// Units received so far.
@@ -279,7 +277,7 @@ pub struct SlotAck {
 }
 
 /// A subscription as gateways know it. Of two, the one with the higher revision holds; of equal
-/// revisions, the one that names later periods.
+/// revisions, the one that tells periods further ahead.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SubscriptionState {
     /// Which.
@@ -294,8 +292,8 @@ pub struct SubscriptionState {
     pub access: Access,
     /// When its access ends, unix milliseconds.
     pub expires_ms: Option<u64>,
-    /// Billing periods, in order, each beginning where the one before ended.
-    pub periods: Vec<Period>,
+    /// Billing periods.
+    pub periods: Timeline,
     /// Periods of its quotas, likewise.
     pub quotas: Vec<QuotaPeriods>,
 }
@@ -312,24 +310,21 @@ pub enum Access {
     Ended,
 }
 
-/// A half-open span of the wall clock, numbered from 1.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Period {
-    /// Which one of its kind.
-    pub number: u32,
-    /// Its first millisecond (unix).
-    pub start_ms: u64,
-    /// The first millisecond after it.
-    pub end_ms: u64,
-}
-
 /// The periods of one quota.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct QuotaPeriods {
     /// The limit.
     pub limit: Tag,
-    /// In order.
-    pub periods: Vec<Period>,
+    /// As far as they are told.
+    pub periods: Timeline,
+}
+
+impl SubscriptionState {
+    /// Until when every kind of its periods is told, unix milliseconds.
+    pub fn known_until_ms(&self) -> u64 {
+        let quotas = self.quotas.iter().map(|quota| quota.periods.end_ms());
+        quotas.fold(self.periods.end_ms(), u64::min)
+    }
 }
 
 /// What the host knows of a key.
@@ -350,7 +345,20 @@ pub struct LeaseAnswer {
     pub limit: Tag,
     /// Which of its periods.
     pub period: u32,
-    /// All units ever granted to this boot in that period. No more than the ask's number means
-    /// that the quota is spent; that answer is void after a second.
+    /// All units ever granted to this boot in that period.
     pub granted: u64,
+    /// What that means.
+    pub outcome: LeaseOutcome,
+}
+
+/// What became of a [`LeaseAsk`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeaseOutcome {
+    /// There is more than the ask knew of.
+    Granted,
+    /// The quota is spent; void after a second.
+    Exhausted,
+    /// There is no such quota to draw on now: what the gate knows is out of date.
+    Outdated,
 }

@@ -1,1 +1,179 @@
-//! The catalog.
+//! The catalog: text in, a checked [`Catalog`] out, every mistake at once.
+
+use std::fmt;
+use std::num::NonZeroU32;
+
+use crate::gate::{Api, GateCatalog, GateProduct, KeyPlaces, Limit};
+use crate::key::KeySecrets;
+use crate::money::{BadCurrency, Currency};
+use crate::quote::Model;
+
+mod api;
+mod duration;
+mod id;
+mod limit;
+mod mistake;
+mod path;
+mod place;
+mod price;
+mod product;
+mod raw;
+
+pub use mistake::{Mistake, Mistakes};
+pub use place::MAX_CALLS;
+pub use raw::MAX_TEXT_BYTES;
+
+use id::Ids;
+use mistake::Log;
+use place::Place;
+
+/// APIs in a catalog.
+pub const MAX_APIS: usize = 100;
+/// Products in a catalog.
+pub const MAX_PRODUCTS: usize = 1_000;
+
+/// What is for sale, and on which APIs: checked, so that nothing fails later.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Catalog {
+    /// The currency of all prices.
+    pub currency: Currency,
+    /// Where callers put their key.
+    pub key: KeyPlaces,
+    /// In the order written, not empty.
+    pub apis: Vec<Api>,
+    /// In the order written, not empty.
+    pub products: Vec<Product>,
+}
+
+/// What one subscribes to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Product {
+    /// Unique in the catalog, and so is its tag.
+    pub id: String,
+    /// For people; the id if none was written.
+    pub name: String,
+    /// For people.
+    pub description: Option<String>,
+    /// Ids of the APIs it opens, not empty.
+    pub apis: Vec<String>,
+    /// Its billing period.
+    pub every: BillingPeriod,
+    /// What it costs.
+    pub price: Model,
+    /// What it lets through; any number of calls when empty.
+    pub limits: Vec<Limit>,
+}
+
+/// How long a billing period is. Calendar ones are in UTC, counted from the subscription's anchor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BillingPeriod {
+    /// So many minutes.
+    Minutes(NonZeroU32),
+    /// 24 hours.
+    Day,
+    /// Seven days.
+    Week,
+    /// To the same day of the next month, or its last.
+    Month,
+    /// To the same day of the next year, or its month's last.
+    Year,
+}
+
+/// As in `14.95 USD per month`: `month`, `minute`, `5 minutes`, `12 hours`, `30 days`.
+impl fmt::Display for BillingPeriod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const HOUR: u32 = 60;
+        const DAY: u32 = 24 * HOUR;
+        let (count, unit) = match self {
+            Self::Minutes(minutes) if minutes.get().is_multiple_of(DAY) => {
+                (minutes.get().checked_div(DAY), "day")
+            }
+            Self::Minutes(minutes) if minutes.get().is_multiple_of(HOUR) => {
+                (minutes.get().checked_div(HOUR), "hour")
+            }
+            Self::Minutes(minutes) => (Some(minutes.get()), "minute"),
+            Self::Day => (Some(1), "day"),
+            Self::Week => (Some(1), "week"),
+            Self::Month => (Some(1), "month"),
+            Self::Year => (Some(1), "year"),
+        };
+        match count {
+            None | Some(1) => f.write_str(unit),
+            Some(count) => write!(f, "{count} {unit}s"),
+        }
+    }
+}
+
+impl Catalog {
+    /// Reads a catalog from YAML or JSON; fails with every mistake in it.
+    pub fn parse(text: &str) -> Result<Self, Mistakes> {
+        let mut log = Log::default();
+        let catalog =
+            raw::read(text, &mut log).and_then(|node| catalog(&Place::root(&node), &mut log));
+        log.finish(catalog)
+    }
+
+    /// The product with this id.
+    pub fn product(&self, id: &str) -> Option<&Product> {
+        self.products.iter().find(|product| product.id == id)
+    }
+
+    /// What gateways need to know of this catalog.
+    pub fn gate(&self, revision: u32, secrets: KeySecrets) -> GateCatalog {
+        GateCatalog {
+            revision,
+            secrets,
+            key: self.key.clone(),
+            apis: self.apis.clone(),
+            products: self
+                .products
+                .iter()
+                .map(|product| GateProduct {
+                    id: product.id.clone(),
+                    apis: product.apis.clone(),
+                    limits: product.limits.clone(),
+                })
+                .collect(),
+        }
+    }
+}
+
+fn catalog(place: &Place<'_>, log: &mut Log) -> Option<Catalog> {
+    place.fields(log, "a catalog with `currency`, `apis` and `products`", |fields, log| {
+        let currency = fields.required("currency").and_then(|place| currency(&place, log));
+        let key = fields.optional("key").map(|place| api::key(&place, log));
+        let mut api_ids = Ids::new("API");
+        let apis = fields.required("apis").and_then(|place| {
+            let mut doors = api::Doors::new();
+            let places = place.filled_list(log, "APIs", MAX_APIS)?;
+            let read = |place| api::api(place, &mut api_ids, &mut doors, log);
+            all(places.iter().map(read))
+        });
+        let mut ids = Ids::tagged("product");
+        let products = fields.required("products").and_then(|place| {
+            let places = place.filled_list(log, "products", MAX_PRODUCTS)?;
+            let read = |place| product::product(place, &mut ids, &api_ids, currency, log);
+            all(places.iter().map(read))
+        });
+        Some(Catalog {
+            currency: currency?,
+            key: key.unwrap_or_else(|| Some(api::default_key()))?,
+            apis: apis?,
+            products: products?,
+        })
+    })
+}
+
+fn currency(place: &Place<'_>, log: &mut Log) -> Option<Currency> {
+    let text = place.text(log, "a currency of ISO 4217 such as USD")?;
+    text.parse().map_err(|error: BadCurrency| place.mistake(log, error.to_string())).ok()
+}
+
+/// All of them if none is missing. Every one is looked at, so that all mistakes are found.
+fn all<T>(read: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
+    let read: Vec<_> = read.collect();
+    read.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests;
