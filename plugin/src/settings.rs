@@ -1,0 +1,68 @@
+//! What the proxy's configuration of the VM says.
+
+use serde::Deserialize;
+
+/// The environment variable that holds the gateway's token.
+pub const TOKEN_VARIABLE: &str = "TOLLGATE_GATEWAY_TOKEN";
+
+/// The VM configuration, a JSON object.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// What this VM is for.
+    #[serde(default)]
+    pub role: Role,
+    /// Envoy's name of the host's cluster.
+    #[serde(default = "default_cluster")]
+    pub cluster: String,
+    /// The `:authority` to send to it.
+    #[serde(default = "default_authority")]
+    pub authority: String,
+}
+
+/// What a VM is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It decides requests.
+    #[default]
+    Gate,
+    /// It only exists: shared data lives as long as some VM of its id does.
+    Pin,
+}
+
+/// Why a VM cannot work, for the proxy's log.
+#[derive(Debug)]
+pub struct Unusable(pub String);
+
+impl Settings {
+    /// Reads the VM configuration; none at all means the defaults.
+    pub fn read(text: &[u8]) -> Result<Self, Unusable> {
+        let text = if text.is_empty() { b"{}" } else { text };
+        serde_json::from_slice(text)
+            .map_err(|error| Unusable(format!("the VM configuration cannot be read: {error}")))
+    }
+}
+
+fn default_cluster() -> String {
+    "tollgate_host".to_owned()
+}
+
+fn default_authority() -> String {
+    "tollgate-host".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_enough_and_unknown_fields_are_errors() {
+        assert_eq!(Settings::read(b"").unwrap().role, Role::Gate);
+        assert_eq!(Settings::read(br#"{"role":"pin"}"#).unwrap().role, Role::Pin);
+        assert_eq!(Settings::read(br#"{"cluster":"c"}"#).unwrap().cluster, "c");
+        for bad in [&b"{"[..], br#"{"clutser":"c"}"#, br#"{"role":"gat"}"#, b"\xff"] {
+            assert!(Settings::read(bad).is_err());
+        }
+    }
+}

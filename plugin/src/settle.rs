@@ -1,0 +1,44 @@
+//! Settling: the second pure change a call makes to its record, at its end.
+
+use tollgate_pricing::sync::MAX_SLOTS;
+
+use crate::admit::Permit;
+use crate::record::Record;
+
+/// How a call ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// It was forwarded and no server error came of it.
+    Billable,
+    /// It was never forwarded, or ended in a server error: not billed, and its quota goes back.
+    Waived,
+}
+
+impl Ending {
+    /// The rule by which calls are billed. `status` is 0 when no answer was sent.
+    pub fn of(forwarded: bool, status: u16) -> Self {
+        if forwarded && status < 500 { Self::Billable } else { Self::Waived }
+    }
+}
+
+/// No slot can be opened now: the call stays open until one can.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NoSlot;
+
+/// Moves an admitted call from open to billable or waived, in the period it was admitted to.
+pub fn settle(record: &mut Record, permit: &Permit, ending: Ending) -> Result<(), NoSlot> {
+    let slot = record.slot_mut(permit.period(), MAX_SLOTS).ok_or(NoSlot)?;
+    match ending {
+        Ending::Billable => slot.billable = slot.billable.saturating_add(1),
+        Ending::Waived => {
+            slot.waived = slot.waived.saturating_add(1);
+            for (limit, period) in permit.quotas() {
+                // A lease that is gone is of a period that is over: its units are worth nothing.
+                if let Some(lease) = record.lease_mut(*limit, *period) {
+                    lease.waived = lease.waived.saturating_add(1);
+                }
+            }
+        }
+    }
+    Ok(())
+}
