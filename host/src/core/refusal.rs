@@ -1,0 +1,202 @@
+//! Every way the core says no. One place for the words; the edge maps [`Kind`] to HTTP once.
+
+use tollgate_pricing::catalog::Mistakes;
+use tollgate_pricing::id::{Hex128, SubscriptionId};
+use tollgate_pricing::quote::QuoteError;
+
+use super::id::KeyId;
+use super::invoice::InvoiceNumber;
+
+/// Whose fault a refusal is, and so what a caller can do about it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// No such thing.
+    NotFound,
+    /// The thing exists, but its state does not allow this.
+    Conflict,
+    /// The request cannot be right.
+    Invalid,
+    /// Nobody known asks.
+    Unauthenticated,
+    /// Somebody known asks for what is not theirs.
+    Forbidden,
+    /// Not now: the disk or the database does not do its work. Nothing was changed; ask again.
+    Unavailable,
+    /// The ledger holds what it cannot hold. An operator must look.
+    Damaged,
+}
+
+/// A request that changed nothing, and why.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// No subscription has this id.
+    #[error("no subscription is {0}")]
+    NoSubscription(SubscriptionId),
+    /// No key has this id.
+    #[error("no key is {0}")]
+    NoKey(KeyId),
+    /// No invoice has this number.
+    #[error("no invoice is {0}")]
+    NoInvoice(InvoiceNumber),
+    /// No charge has this id.
+    #[error("no charge is {0}")]
+    NoCharge(u64),
+    /// No period of this subscription is open.
+    #[error("{0} has no open period to preview")]
+    NoOpenPeriod(SubscriptionId),
+    /// The catalog has no such product.
+    #[error("the catalog has no product {0:?}")]
+    NoProduct(String),
+    /// No catalog was ever loaded.
+    #[error("no catalog is loaded")]
+    NoCatalog,
+
+    /// The catalog's text is wrong; all mistakes, with their places.
+    #[error("the catalog has mistakes:\n{0}")]
+    Catalog(Mistakes),
+    /// A catalog without a product that somebody subscribes to.
+    #[error("product {product:?} has {live} live subscriptions: keep it, or cancel them first")]
+    ProductInUse {
+        /// The product.
+        product: String,
+        /// How many subscriptions that have not ended.
+        live: u64,
+    },
+    /// A catalog that changes the billing period of a product that somebody subscribes to.
+    #[error("product {product:?} has {live} live subscriptions: `every` cannot change under them")]
+    BillingPeriodInUse {
+        /// The product.
+        product: String,
+        /// How many subscriptions that have not ended.
+        live: u64,
+    },
+    /// A catalog that changes the periods of a quota under its old id.
+    #[error(
+        "the period of quota {limit:?} of product {product:?} cannot change while {live} \
+         subscriptions are live: give the quota a new id"
+    )]
+    QuotaPeriodInUse {
+        /// The product.
+        product: String,
+        /// The limit.
+        limit: String,
+        /// How many subscriptions that have not ended.
+        live: u64,
+    },
+    /// A catalog that makes a rate of a quota, or the reverse, under its old id.
+    #[error(
+        "limit {limit:?} of product {product:?} cannot change between a quota and a rate while \
+         {live} subscriptions are live: give it a new id"
+    )]
+    LimitKindInUse {
+        /// The product.
+        product: String,
+        /// The limit.
+        limit: String,
+        /// How many subscriptions that have not ended.
+        live: u64,
+    },
+    /// A catalog in another currency than the one subscriptions were made under.
+    #[error(
+        "the catalog's currency cannot change from {from} to {to} once there are subscriptions"
+    )]
+    CurrencyInUse {
+        /// The currency so far.
+        from: String,
+        /// The new catalog's.
+        to: String,
+    },
+
+    /// A gateway of this name exists.
+    #[error("a gateway named {0:?} exists")]
+    GatewayExists(String),
+    /// These random bytes made a key or token before.
+    #[error("the random bytes given have been used before")]
+    ChanceSpent,
+    /// A subscription has at most two keys at a time.
+    #[error("{0} has two keys: revoke one first")]
+    TooManyKeys(SubscriptionId),
+    /// A cancelled subscription stays cancelled.
+    #[error("{0} has ended")]
+    SubscriptionEnded(SubscriptionId),
+    /// A charge was settled otherwise before.
+    #[error("charge {0} is settled otherwise")]
+    ChargeSettled(u64),
+
+    /// A value outside its bounds.
+    #[error("{what}: expected {expected}, found {found}")]
+    Invalid {
+        /// The field.
+        what: &'static str,
+        /// Its bounds.
+        expected: String,
+        /// What came.
+        found: String,
+    },
+    /// A sum past what an invoice can hold.
+    #[error("{0}: past every bound")]
+    PastBounds(&'static str),
+    /// A period whose price is past what an amount can be.
+    #[error(transparent)]
+    Unpriced(#[from] QuoteError),
+
+    /// No token, or one nobody has.
+    #[error("the token is not known here")]
+    UnknownToken,
+    /// A gateway's token where an operator's is needed, or the reverse.
+    #[error("this token is not {0}")]
+    WrongRole(&'static str),
+    /// A boot that came under another gateway's token before.
+    #[error("boot {0} belongs to another gateway's token")]
+    ForeignBoot(Hex128),
+
+    /// The database did not do its work; nothing was changed.
+    #[error("the ledger's database is not available: {0}")]
+    Unavailable(String),
+    /// The database holds what it cannot hold.
+    #[error("the ledger's database is damaged: {0}")]
+    Damaged(String),
+}
+
+impl Refusal {
+    /// Whose fault it is.
+    pub fn kind(&self) -> Kind {
+        self.kind_and_reason().0
+    }
+
+    /// A stable word, for programs.
+    pub fn reason(&self) -> &'static str {
+        self.kind_and_reason().1
+    }
+
+    fn kind_and_reason(&self) -> (Kind, &'static str) {
+        match self {
+            Self::NoSubscription(_) => (Kind::NotFound, "no_subscription"),
+            Self::NoKey(_) => (Kind::NotFound, "no_key"),
+            Self::NoInvoice(_) => (Kind::NotFound, "no_invoice"),
+            Self::NoCharge(_) => (Kind::NotFound, "no_charge"),
+            Self::NoOpenPeriod(_) => (Kind::NotFound, "no_open_period"),
+            Self::NoProduct(_) => (Kind::NotFound, "no_product"),
+            Self::NoCatalog => (Kind::Unavailable, "no_catalog"),
+            Self::Catalog(_) => (Kind::Invalid, "catalog_mistakes"),
+            Self::ProductInUse { .. } => (Kind::Conflict, "product_in_use"),
+            Self::BillingPeriodInUse { .. } => (Kind::Conflict, "billing_period_in_use"),
+            Self::QuotaPeriodInUse { .. } => (Kind::Conflict, "quota_period_in_use"),
+            Self::LimitKindInUse { .. } => (Kind::Conflict, "limit_kind_in_use"),
+            Self::CurrencyInUse { .. } => (Kind::Conflict, "currency_in_use"),
+            Self::GatewayExists(_) => (Kind::Conflict, "gateway_exists"),
+            Self::ChanceSpent => (Kind::Conflict, "chance_spent"),
+            Self::TooManyKeys(_) => (Kind::Conflict, "too_many_keys"),
+            Self::SubscriptionEnded(_) => (Kind::Conflict, "subscription_ended"),
+            Self::ChargeSettled(_) => (Kind::Conflict, "charge_settled"),
+            Self::Invalid { .. } => (Kind::Invalid, "invalid"),
+            Self::PastBounds(_) => (Kind::Damaged, "past_bounds"),
+            Self::Unpriced(_) => (Kind::Damaged, "unpriced"),
+            Self::UnknownToken => (Kind::Unauthenticated, "unknown_token"),
+            Self::WrongRole(_) => (Kind::Forbidden, "wrong_role"),
+            Self::ForeignBoot(_) => (Kind::Forbidden, "foreign_boot"),
+            Self::Unavailable(_) => (Kind::Unavailable, "unavailable"),
+            Self::Damaged(_) => (Kind::Damaged, "damaged"),
+        }
+    }
+}

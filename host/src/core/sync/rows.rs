@@ -1,0 +1,104 @@
+//! Rows: each batch of an incarnation once.
+
+use jiff::Timestamp;
+use tollgate_pricing::gate::MAX_ID_BYTES;
+use tollgate_pricing::id::BootId;
+use tollgate_pricing::sync::{MAX_ROWS, Row, RowBatch, RowsAck};
+
+use super::super::Refusal;
+use super::aside;
+use crate::store::{Cursor, Ledger};
+
+/// Batches remembered of each incarnation. One is in the air at a time; what comes from before
+/// that can only be an old duplicate.
+const REMEMBERED_BATCHES: u64 = 64;
+
+/// Books a batch: adds its rows once, keeps it aside if it cannot be, and acknowledges it in any
+/// case, because rows describe and must not block what is billed.
+pub(super) fn book(
+    ledger: &mut Ledger<'_>,
+    boot: BootId,
+    batch: &RowBatch,
+    now: Timestamp,
+) -> Result<RowsAck, Refusal> {
+    let ack = RowsAck { incarnation: batch.incarnation, sequence: batch.sequence };
+    let text = batch.rows.get();
+    if batch.sequence == 0 || i64::try_from(batch.sequence).is_err() {
+        let problem = format!("rows: no batch is number {}", batch.sequence);
+        aside::keep(ledger, boot, now, &problem, text)?;
+        return Ok(ack);
+    }
+    // Not the sender's word for it: what is remembered is what is added.
+    let hash = RowBatch::hash_of(text);
+    match ledger.batch_hash(boot, batch.incarnation, batch.sequence)? {
+        Some(known) if known == hash => return Ok(ack),
+        Some(_) => {
+            let problem = format!("rows: batch {} came with other content", batch.sequence);
+            aside::keep(ledger, boot, now, &problem, text)?;
+            return Ok(ack);
+        }
+        None => {}
+    }
+    let cursor = ledger.cursor(boot, batch.incarnation)?;
+    let Some(cursor) = advance(cursor, batch.sequence) else {
+        return Ok(ack);
+    };
+    match read(batch) {
+        Ok(rows) => ledger.add_rows(&rows)?,
+        Err(problem) => aside::keep(ledger, boot, now, &problem, text)?,
+    }
+    let forget = cursor.last.saturating_sub(REMEMBERED_BATCHES);
+    let booked = (batch.sequence, hash);
+    ledger.book_batch(boot, batch.incarnation, booked, cursor, forget)?;
+    Ok(ack)
+}
+
+/// Where the cursor is after a batch that is not remembered; none if it is too old to tell
+/// whether it was ever added. A gap is booked as missing, and blocks nothing; a batch that comes
+/// after all fills it.
+fn advance(cursor: Cursor, sequence: u64) -> Option<Cursor> {
+    if sequence > cursor.last {
+        let skipped = sequence.saturating_sub(cursor.last).saturating_sub(1);
+        let missing = cursor.missing.saturating_add(skipped);
+        return Some(Cursor { last: sequence, missing: missing.min(i64::MAX.unsigned_abs()) });
+    }
+    (sequence.saturating_add(REMEMBERED_BATCHES) > cursor.last)
+        .then(|| Cursor { missing: cursor.missing.saturating_sub(1), ..cursor })
+}
+
+fn read(batch: &RowBatch) -> Result<Vec<Row>, String> {
+    let text = batch.rows.get();
+    if batch.hash != RowBatch::hash_of(text) {
+        return Err(format!("rows: batch {} has not its hash", batch.sequence));
+    }
+    let rows: Vec<Row> = serde_json::from_str(text)
+        .map_err(|error| format!("rows: batch {} cannot be read: {error}", batch.sequence))?;
+    if rows.len() > MAX_ROWS {
+        return Err(format!("rows: expected at most {MAX_ROWS}, found {}", rows.len()));
+    }
+    rows.iter().try_for_each(check)?;
+    Ok(rows)
+}
+
+fn check(row: &Row) -> Result<(), String> {
+    let ids = [&row.api, &row.operation];
+    for id in ids.into_iter().flatten() {
+        if id.len() > MAX_ID_BYTES {
+            let found = id.len();
+            return Err(format!(
+                "rows: expected ids of at most {MAX_ID_BYTES} bytes, found {found}"
+            ));
+        }
+    }
+    let counts = [
+        ("calls", row.calls),
+        ("latency_us", row.latency_us),
+        ("subscription", row.subscription.map_or(0, |id| id.0)),
+    ];
+    for (name, count) in counts {
+        if i64::try_from(count).is_err() {
+            return Err(format!("rows: {name} {count} is past {}", i64::MAX));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,232 @@
+-- Times are unix milliseconds, counts are calls or units, money is minor units of a currency.
+-- Only what is said to change does: states, counters, cursors, how far things are. Nothing but old
+-- batches is deleted.
+
+CREATE TABLE ledger (
+    one          INTEGER PRIMARY KEY CHECK (one = 1),
+    id           BLOB    NOT NULL CHECK (length(id) = 16),
+    epoch        INTEGER NOT NULL,
+    secret_check BLOB    NOT NULL CHECK (length(secret_check) = 32),
+    -- Of the last change of a subscription or key; each change takes the next.
+    revision     INTEGER NOT NULL,
+    -- Reports that contradict the ledger, past those that are kept.
+    unkept_conflicts INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE catalogs (
+    revision  INTEGER PRIMARY KEY,
+    loaded_ms INTEGER NOT NULL,
+    text      TEXT    NOT NULL
+) STRICT;
+
+CREATE TABLE gateways (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    name       TEXT    NOT NULL UNIQUE,
+    token_hash BLOB    NOT NULL UNIQUE CHECK (length(token_hash) = 16),
+    created_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE boots (
+    boot             BLOB    PRIMARY KEY CHECK (length(boot) = 16),
+    gateway          INTEGER NOT NULL REFERENCES gateways (id),
+    first_seen_ms    INTEGER NOT NULL,
+    last_seen_ms     INTEGER NOT NULL,
+    swept_through_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX boots_by_sight ON boots (last_seen_ms, gateway, swept_through_ms);
+CREATE INDEX boots_by_gateway ON boots (gateway, last_seen_ms);
+
+CREATE TABLE subscriptions (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    product     TEXT    NOT NULL,
+    consumer    TEXT    NOT NULL,
+    name        TEXT,
+    state       TEXT    NOT NULL CHECK (state IN (
+                    'submitted', 'active', 'suspended', 'cancelled', 'expired', 'rejected')),
+    created_ms  INTEGER NOT NULL,
+    anchor_ms   INTEGER NOT NULL,
+    ended_ms    INTEGER CHECK (
+                    (ended_ms IS NOT NULL) = (state IN ('cancelled', 'expired', 'rejected'))),
+    -- Gateways admit it only under this catalog or a later one.
+    catalog     INTEGER NOT NULL REFERENCES catalogs (revision),
+    revision    INTEGER NOT NULL UNIQUE,
+    -- The newest of its periods, and that period's end; 0 and the anchor before the first.
+    last_period INTEGER NOT NULL,
+    covered_ms  INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX subscriptions_by_product ON subscriptions (product) WHERE ended_ms IS NULL;
+CREATE INDEX subscriptions_by_cover ON subscriptions (covered_ms) WHERE ended_ms IS NULL;
+
+CREATE TABLE keys (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    subscription INTEGER NOT NULL REFERENCES subscriptions (id),
+    hash         BLOB    NOT NULL UNIQUE CHECK (length(hash) = 16),
+    created_ms   INTEGER NOT NULL,
+    revoked_ms   INTEGER,
+    revision     INTEGER NOT NULL UNIQUE
+) STRICT;
+
+CREATE INDEX keys_by_subscription ON keys (subscription);
+
+-- A billing period that gateways were told of, or that ended. Priced by its catalog.
+CREATE TABLE periods (
+    subscription INTEGER NOT NULL REFERENCES subscriptions (id),
+    number       INTEGER NOT NULL,
+    start_ms     INTEGER NOT NULL,
+    end_ms       INTEGER NOT NULL CHECK (end_ms > start_ms),
+    catalog      INTEGER NOT NULL REFERENCES catalogs (revision),
+    -- When it was billed; when its subscription ended, if it had not begun then.
+    closed_ms    INTEGER,
+    -- Calls on invoices so far.
+    billed       INTEGER NOT NULL DEFAULT 0,
+    -- Whether billable calls came after the close.
+    late         INTEGER NOT NULL DEFAULT 0 CHECK (late IN (0, 1)),
+    PRIMARY KEY (subscription, number),
+    CHECK (late = 0 OR closed_ms IS NOT NULL)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX periods_open ON periods (end_ms) WHERE closed_ms IS NULL;
+CREATE INDEX periods_open_of ON periods (subscription, number) WHERE closed_ms IS NULL;
+CREATE INDEX periods_late ON periods (subscription) WHERE late = 1;
+
+-- Counters of one process for one billing period; they merge by max. A call that settles after its
+-- slot was dropped by the process is counted in a later slot, whose `admitted` does not have it.
+CREATE TABLE slots (
+    boot         BLOB    NOT NULL REFERENCES boots (boot),
+    subscription INTEGER NOT NULL,
+    number       INTEGER NOT NULL,
+    period       INTEGER NOT NULL,
+    admitted     INTEGER NOT NULL CHECK (admitted >= 0),
+    billable     INTEGER NOT NULL CHECK (billable >= 0),
+    waived       INTEGER NOT NULL CHECK (waived >= 0),
+    PRIMARY KEY (boot, subscription, number),
+    FOREIGN KEY (subscription, period) REFERENCES periods (subscription, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX slots_by_period ON slots (subscription, period, admitted, billable, waived);
+
+-- Units of a quota's period given to one process. The sum of granted - returned over processes
+-- never exceeds the quota.
+CREATE TABLE leases (
+    subscription INTEGER NOT NULL REFERENCES subscriptions (id),
+    quota        INTEGER NOT NULL,
+    period       INTEGER NOT NULL,
+    boot         BLOB    NOT NULL REFERENCES boots (boot),
+    granted      INTEGER NOT NULL CHECK (granted >= returned),
+    used         INTEGER NOT NULL,
+    waived       INTEGER NOT NULL,
+    returned     INTEGER NOT NULL CHECK (returned >= 0),
+    PRIMARY KEY (subscription, quota, period, boot)
+) STRICT, WITHOUT ROWID;
+
+-- How far the rows of one VM's life have come.
+CREATE TABLE incarnations (
+    boot        BLOB    NOT NULL REFERENCES boots (boot),
+    incarnation BLOB    NOT NULL CHECK (length(incarnation) = 16),
+    last        INTEGER NOT NULL,
+    -- Batches before `last` that never came.
+    missing     INTEGER NOT NULL,
+    PRIMARY KEY (boot, incarnation)
+) STRICT, WITHOUT ROWID;
+
+-- The newest batches of each incarnation, to tell one that is sent again from another.
+CREATE TABLE batches (
+    boot        BLOB    NOT NULL,
+    incarnation BLOB    NOT NULL,
+    sequence    INTEGER NOT NULL,
+    hash        BLOB    NOT NULL CHECK (length(hash) = 16),
+    PRIMARY KEY (boot, incarnation, sequence),
+    FOREIGN KEY (boot, incarnation) REFERENCES incarnations (boot, incarnation)
+) STRICT, WITHOUT ROWID;
+
+-- Descriptive rows, added up. They describe, and nothing is billed from them, so that they may
+-- name what this ledger does not know.
+CREATE TABLE calls (
+    subscription INTEGER,
+    minute       INTEGER NOT NULL,
+    api          TEXT,
+    operation    TEXT,
+    status       INTEGER NOT NULL,
+    outcome      TEXT    NOT NULL CHECK (outcome IN ('billable', 'waived', 'open', 'refused')),
+    reason       TEXT    CHECK ((reason IS NOT NULL) = (outcome = 'refused')),
+    calls        INTEGER NOT NULL,
+    latency_us   INTEGER NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX calls_alike ON calls (
+    coalesce(subscription, 0), minute, outcome, coalesce(reason, ''),
+    coalesce(api, ''), coalesce(operation, ''), status
+);
+
+-- Reports that contradict the ledger, kept aside for somebody to look at.
+CREATE TABLE conflicts (
+    -- Without gaps, so that the newest tells how many there are.
+    id       INTEGER PRIMARY KEY,
+    -- Of what was reported, so that a report that is sent again is one.
+    hash     BLOB    NOT NULL UNIQUE,
+    boot     BLOB    NOT NULL REFERENCES boots (boot),
+    seen_ms  INTEGER NOT NULL,
+    problem  TEXT    NOT NULL,
+    reported TEXT    NOT NULL
+) STRICT;
+
+CREATE TABLE invoices (
+    year         INTEGER NOT NULL,
+    -- From 1 in each year, without gaps.
+    place        INTEGER NOT NULL CHECK (place > 0),
+    subscription INTEGER NOT NULL,
+    period       INTEGER NOT NULL,
+    -- Only what came late for an ended subscription, which has no next invoice.
+    correction   INTEGER NOT NULL CHECK (correction IN (0, 1)),
+    product      TEXT    NOT NULL,
+    consumer     TEXT    NOT NULL,
+    issued_ms    INTEGER NOT NULL,
+    calls        INTEGER NOT NULL,
+    total_minor  INTEGER NOT NULL,
+    currency     TEXT    NOT NULL,
+    PRIMARY KEY (year, place),
+    FOREIGN KEY (subscription, period) REFERENCES periods (subscription, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX invoices_once ON invoices (subscription, period) WHERE correction = 0;
+
+CREATE TABLE invoice_lines (
+    year         INTEGER NOT NULL,
+    place        INTEGER NOT NULL,
+    position     INTEGER NOT NULL,
+    adjusts      INTEGER,
+    description  TEXT    NOT NULL,
+    calls        INTEGER NOT NULL,
+    quantity     INTEGER NOT NULL,
+    unit_price   TEXT    NOT NULL,
+    amount_minor INTEGER NOT NULL,
+    PRIMARY KEY (year, place, position),
+    FOREIGN KEY (year, place) REFERENCES invoices (year, place)
+) STRICT, WITHOUT ROWID;
+
+-- The outbox: one charge an invoice, and others only after it was rejected.
+CREATE TABLE charges (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    year            INTEGER NOT NULL,
+    place           INTEGER NOT NULL,
+    -- A part of the idempotency key: a charge that is known to have failed may get another one.
+    revision        INTEGER NOT NULL,
+    idempotency_key TEXT    NOT NULL UNIQUE,
+    state           TEXT    NOT NULL
+                    CHECK (state IN ('pending', 'in_flight', 'accepted', 'rejected')),
+    -- The provider's reference, or why it refused.
+    said            TEXT    CHECK ((said IS NOT NULL) = (state IN ('accepted', 'rejected'))),
+    attempts        INTEGER NOT NULL,
+    -- When it may first have reached the provider, which forgets idempotency keys after a while.
+    first_attempt_ms INTEGER CHECK ((first_attempt_ms IS NOT NULL) = (attempts > 0)),
+    -- When it is sent (again), until it is settled.
+    due_ms          INTEGER NOT NULL,
+    UNIQUE (year, place, revision),
+    FOREIGN KEY (year, place) REFERENCES invoices (year, place)
+) STRICT;
+
+CREATE UNIQUE INDEX charges_once ON charges (year, place) WHERE state <> 'rejected';
+CREATE INDEX charges_due ON charges (due_ms) WHERE state IN ('pending', 'in_flight');
+CREATE INDEX charges_rejected ON charges (id) WHERE state = 'rejected';
