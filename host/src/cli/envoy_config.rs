@@ -1,0 +1,59 @@
+//! `tollgate envoy-config`: see [`crate::envoy`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use axum::http::HeaderName;
+
+use super::error::Error;
+use super::socket_address;
+use crate::envoy::{Endpoint, PluginFile, Settings};
+
+/// Print a configuration for Envoy, whole or the parts for one you have
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  tollgate envoy-config --upstream localhost:3000 --plugin plugin.wasm > envoy.yaml
+  TOLLGATE_GATEWAY_TOKEN=... envoy -c envoy.yaml
+
+The token is made by `tollgate gateways add NAME`.")]
+pub(super) struct Args {
+    /// The API to put behind the gate
+    #[arg(long, value_name = "HOST:PORT")]
+    upstream: Endpoint,
+    /// The filter, a .wasm file
+    #[arg(long, value_name = "FILE")]
+    plugin: PathBuf,
+    /// Where callers connect
+    #[arg(
+        long,
+        value_name = "IP:PORT",
+        default_value = "127.0.0.1:8080",
+        value_parser = socket_address
+    )]
+    listen: SocketAddr,
+    /// Where `tollgate serve` listens
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8430")]
+    host_address: Endpoint,
+    /// Open Envoy's admin interface here; whoever reaches it controls Envoy
+    #[arg(long, value_name = "IP:PORT", value_parser = socket_address)]
+    admin: Option<SocketAddr>,
+    /// The header with the caller's key, as in the catalog; it is not passed on to the API
+    #[arg(long, value_name = "NAME", default_value = "X-Api-Key")]
+    key_header: HeaderName,
+    /// Only what to add to a configuration you have, and where
+    #[arg(long)]
+    filter_only: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<String, Error> {
+    let settings = Settings {
+        listen: args.listen,
+        upstream: args.upstream.clone(),
+        host: args.host_address.clone(),
+        admin: args.admin,
+        plugin: PluginFile::open(&args.plugin)?,
+        key_header: args.key_header.clone(),
+    };
+    Ok(if args.filter_only { settings.filter_only() } else { settings.whole() })
+}

@@ -1,0 +1,32 @@
+//! `/v1/gateways`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+
+use crate::clock;
+use crate::core::gateways::{AddGateway, Gateway, GatewayAdded, ListGateways};
+use crate::serve::body::NewGateway;
+use crate::serve::extract::{Bearer, Body};
+use crate::serve::host::Host;
+use crate::serve::problem::Problem;
+
+/// `POST`: a gateway, and its token in clear, once.
+pub(super) async fn add(
+    State(host): State<Host>,
+    Bearer(token): Bearer,
+    Body(new): Body<NewGateway>,
+) -> Result<(StatusCode, Json<GatewayAdded>), Problem> {
+    let request =
+        AddGateway { name: new.name, random: clock::random().map_err(Problem::no_chance)? };
+    let added = host.operator(token, request).await?;
+    Ok((StatusCode::CREATED, Json(added)))
+}
+
+/// `GET`: all of them.
+pub(super) async fn list(
+    State(host): State<Host>,
+    Bearer(token): Bearer,
+) -> Result<Json<Vec<Gateway>>, Problem> {
+    host.operator(token, ListGateways).await.map(Json)
+}
