@@ -1,0 +1,137 @@
+//! State behind the host functions: of a process ([`Outside`]) and of one VM in it ([`Inside`]).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use super::clock::Clock;
+use super::dispatch::{Answer, Calls};
+use super::metrics::Metrics;
+use super::shared_data::SharedData;
+use super::stream::State;
+
+/// What all VMs of a process share.
+#[derive(Debug, Default)]
+pub(crate) struct Outside {
+    pub(crate) clock: Clock,
+    pub(crate) data: SharedData,
+    pub(crate) metrics: Metrics,
+    pub(crate) calls: Calls,
+    pub(crate) log: Vec<String>,
+    pub(crate) random: Random,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) vm_configuration: Vec<u8>,
+}
+
+/// A process, in the hands of each of its VMs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shared(Arc<Mutex<Outside>>);
+
+impl Shared {
+    pub(crate) fn new(outside: Outside) -> Self {
+        Self(Arc::new(Mutex::new(outside)))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Outside> {
+        self.0.lock().expect("no test panics with a process locked")
+    }
+}
+
+/// Chance from a seed (`SplitMix64`).
+#[derive(Debug, Default)]
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn fill(&mut self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = self.0;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            let word = (z ^ (z >> 31)).to_le_bytes();
+            chunk.copy_from_slice(&word[..chunk.len()]);
+        }
+    }
+}
+
+/// The repeated tick of a root context.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tick {
+    pub(crate) every: Duration,
+    /// On the monotonic clock.
+    pub(crate) due: Duration,
+}
+
+/// What one VM's host functions know.
+#[derive(Debug)]
+pub(crate) struct Inside {
+    pub(crate) shared: Shared,
+    /// Which worker, and which of its lives.
+    pub(crate) vm: usize,
+    pub(crate) life: u32,
+    pub(crate) root_id: String,
+    /// The root context, once it is made, and its tick.
+    pub(crate) root: u32,
+    pub(crate) tick: Option<Tick>,
+    pub(crate) streams: BTreeMap<u32, State>,
+    /// The context that a callback runs in, and the one it may have chosen instead.
+    pub(crate) current: u32,
+    pub(crate) effective: Option<u32>,
+    /// The answer being delivered.
+    pub(crate) answer: Option<Answer>,
+    /// The hostcall that shall trap, and how many of it pass before.
+    pub(crate) trap: Option<(&'static str, u32)>,
+}
+
+/// A trap that a test asked for.
+#[derive(Debug)]
+pub(crate) struct Injected(&'static str);
+
+impl std::error::Error for Injected {}
+
+impl std::fmt::Display for Injected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the test trapped {}", self.0)
+    }
+}
+
+impl Inside {
+    pub(crate) fn new(shared: Shared, vm: usize, life: u32, root_id: &str) -> Self {
+        Self {
+            shared,
+            vm,
+            life,
+            root_id: root_id.to_owned(),
+            root: 0,
+            tick: None,
+            streams: BTreeMap::new(),
+            current: 0,
+            effective: None,
+            answer: None,
+            trap: None,
+        }
+    }
+
+    /// Every hostcall comes through here before it does anything.
+    pub(crate) fn enter(&mut self, hostcall: &'static str) -> Result<(), Injected> {
+        match &mut self.trap {
+            Some((name, 0)) if *name == hostcall => Err(Injected(hostcall)),
+            Some((name, passes)) if *name == hostcall => {
+                *passes -= 1;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The context that hostcalls act on.
+    pub(crate) fn context(&self) -> u32 {
+        self.effective.unwrap_or(self.current)
+    }
+
+    /// The stream that hostcalls act on; none in a root context.
+    pub(crate) fn stream(&mut self) -> Option<&mut State> {
+        let context = self.context();
+        self.streams.get_mut(&context)
+    }
+}

@@ -1,0 +1,44 @@
+//! A proxy-wasm host on wasmtime: runs the plugin's real `.wasm` the way Envoy does, in virtual
+//! time, with every answer from outside in the test's hands.
+//!
+//! - [`Code`]: a compiled module, compiled once per test binary.
+//! - [`Process`]: one life of Envoy: shared data, metrics, log, clocks, calls under way, its VMs.
+//! - [`Vm`]: one worker thread's instance; [`Stream`]: one HTTP request through it.
+//! - [`Call`], [`Answer`]: what the plugin asks over HTTP, and what comes back.
+//! - `abi`: the functions a plugin may import, with Envoy's results. Every one of them passes
+//!   `Inside::enter`, where a hostcall can be made to trap.
+//!
+//! It knows nothing of Tollgate: what the host answers is in `crate::world`.
+
+mod abi;
+mod clock;
+mod code;
+mod dispatch;
+mod inside;
+mod metrics;
+mod process;
+mod shared_data;
+mod stream;
+mod vm;
+
+pub(crate) use clock::Clock;
+pub(crate) use code::Code;
+pub(crate) use dispatch::{Answer, Call};
+pub(crate) use process::{Process, Setup};
+pub(crate) use stream::{End, Progress, Reply, Request, Stream};
+pub(crate) use vm::Vm;
+
+/// Headers as they travel: names and values are bytes, order and repeats are kept.
+pub(crate) type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Statuses of proxy-wasm's ABI, as Envoy numbers them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub(crate) enum Status {
+    Ok = 0,
+    NotFound = 1,
+    BadArgument = 2,
+    InvalidMemoryAccess = 6,
+    CasMismatch = 8,
+    InternalFailure = 10,
+}

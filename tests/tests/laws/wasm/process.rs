@@ -1,0 +1,147 @@
+//! One life of an Envoy process: its VMs, and what they share.
+
+use std::time::Duration;
+
+use super::inside::{Inside, Outside, Random, Shared};
+use super::{Answer, Call, Clock, Code, Status, Vm};
+
+/// How a process is started.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    /// Worker VMs.
+    pub(crate) vms: usize,
+    /// `configuration` of the VM.
+    pub(crate) vm_configuration: String,
+    /// Environment of the VM.
+    pub(crate) environment: Vec<(String, String)>,
+    /// `root_id` of the plugin.
+    pub(crate) root_id: String,
+    /// What `random_get` is drawn from.
+    pub(crate) seed: u64,
+    /// What its clocks show.
+    pub(crate) clock: Clock,
+}
+
+/// A running process.
+pub(crate) struct Process {
+    code: &'static Code,
+    root_id: String,
+    shared: Shared,
+    vms: Vec<Vm>,
+    lives: u32,
+}
+
+impl Process {
+    /// Starts a VM that is thrown away, as Envoy does to try a configuration, and then the workers.
+    pub(crate) fn start(code: &'static Code, setup: Setup) -> Self {
+        let shared = Shared::new(Outside {
+            clock: setup.clock,
+            random: Random(setup.seed),
+            environment: setup.environment,
+            vm_configuration: setup.vm_configuration.into_bytes(),
+            ..Outside::default()
+        });
+        let mut process = Self { code, root_id: setup.root_id, shared, vms: Vec::new(), lives: 0 };
+        drop(process.new_vm(0));
+        process.vms = (0..setup.vms).map(|vm| process.new_vm(vm)).collect();
+        process
+    }
+
+    /// A worker's VM.
+    pub(crate) fn vm(&mut self, vm: usize) -> &mut Vm {
+        &mut self.vms[vm]
+    }
+
+    /// Puts a new VM in a worker's place, as Envoy does at the first request after a trap.
+    pub(crate) fn reload(&mut self, vm: usize) {
+        self.vms[vm] = self.new_vm(vm);
+    }
+
+    /// What the clocks show.
+    pub(crate) fn clock(&self) -> Clock {
+        self.shared.lock().clock
+    }
+
+    /// Lets time pass: ticks and timeouts happen when they are due.
+    pub(crate) fn advance(&mut self, by: Duration) {
+        let end = self.clock().monotonic + by;
+        while let Some(due) = self.next_due().filter(|due| *due <= end) {
+            self.pass_until(due);
+            self.time_out(due);
+            for vm in &mut self.vms {
+                if vm.tick_due().is_some_and(|tick| tick <= due) {
+                    vm.tick(due);
+                }
+            }
+        }
+        self.pass_until(end);
+    }
+
+    /// When something happens by itself next, on the monotonic clock.
+    pub(crate) fn next_due(&self) -> Option<Duration> {
+        let ticks = self.vms.iter().filter_map(Vm::tick_due);
+        let outside = self.shared.lock();
+        let timeouts = outside.calls.under_way.iter().map(|call| call.deadline);
+        ticks.chain(timeouts).min()
+    }
+
+    /// Calls that wait for an answer, oldest first.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.shared.lock().calls.under_way.clone()
+    }
+
+    /// Ends a call. An answer to one that has ended already, or whose VM has, reaches nobody.
+    pub(crate) fn answer(&mut self, call: &Call, answer: Answer) {
+        let mut outside = self.shared.lock();
+        let calls = &mut outside.calls.under_way;
+        let Some(place) = calls.iter().position(|known| known.token == call.token) else {
+            return;
+        };
+        calls.remove(place);
+        drop(outside);
+        if let Some(vm) = self.vms.get_mut(call.vm) {
+            vm.answer(call, answer);
+        }
+    }
+
+    /// Refuses every new call at once, or no longer.
+    pub(crate) fn refuse_calls(&mut self, refusal: Option<Status>) {
+        self.shared.lock().calls.refusal = refusal;
+    }
+
+    /// Lines logged so far.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.shared.lock().log.clone()
+    }
+
+    /// A value in shared data.
+    pub(crate) fn shared_value(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let outside = self.shared.lock();
+        outside.data.get(key).map(|(value, _)| value.to_vec())
+    }
+
+    /// Whether any VM has written shared data or called anyone.
+    pub(crate) fn untouched(&self) -> bool {
+        let outside = self.shared.lock();
+        outside.data.is_empty() && outside.calls.under_way.is_empty()
+    }
+
+    fn new_vm(&mut self, vm: usize) -> Vm {
+        self.lives += 1;
+        let inside = Inside::new(self.shared.clone(), vm, self.lives, &self.root_id);
+        Vm::start(self.code, inside)
+    }
+
+    fn pass_until(&mut self, monotonic: Duration) {
+        let clock = &mut self.shared.lock().clock;
+        clock.advance(monotonic.saturating_sub(clock.monotonic));
+    }
+
+    fn time_out(&mut self, now: Duration) {
+        for call in self.calls() {
+            if call.deadline <= now {
+                self.answer(&call, Answer::timed_out());
+            }
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! One worker thread's instance of the plugin, called in Envoy's order.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use wasmtime::{Instance, Store, WasmParams, WasmResults};
+
+use super::inside::{Injected, Inside, Tick};
+use super::stream::State;
+use super::{Answer, Call, Code, End, Progress, Reply, Request, Stream};
+
+/// What a callback returns to let a request go on.
+const CONTINUE: u32 = 0;
+/// Lines of the plugin's log shown when it traps.
+const LOG_LINES_SHOWN: usize = 8;
+
+/// An instance, alive until it traps.
+pub(crate) struct Vm {
+    store: Store<Inside>,
+    instance: Instance,
+    alive: bool,
+    last_context: u32,
+    /// How streams ended that the VM no longer knows.
+    ended: BTreeMap<Stream, Progress>,
+}
+
+impl Vm {
+    /// Instantiates, and runs what Envoy runs before the first request.
+    pub(super) fn start(code: &Code, inside: Inside) -> Self {
+        let configuration = inside.shared.lock().vm_configuration.len();
+        let configuration = u32::try_from(configuration).expect("configurations are small");
+        let mut store = Store::new(code.engine(), inside);
+        let instance = code.ready().instantiate(&mut store).expect("a linked module instantiates");
+        let mut vm = Self { store, instance, alive: true, last_context: 0, ended: BTreeMap::new() };
+        vm.call::<_, ()>(0, "_initialize", ());
+        let root = vm.create_context(0);
+        vm.store.data_mut().root = root;
+        let started = vm.call(root, "proxy_on_vm_start", (root, configuration));
+        assert_ne!(started, Some(0), "the plugin refused its VM configuration");
+        let configured = vm.call(root, "proxy_on_configure", (root, 0));
+        assert_ne!(configured, Some(0), "the plugin refused its configuration");
+        vm
+    }
+
+    /// Whether it has not trapped.
+    pub(crate) fn alive(&self) -> bool {
+        self.alive
+    }
+
+    /// Lets the hostcall `name` trap, after `passes` of them that do not.
+    pub(crate) fn trap_at(&mut self, name: &'static str, passes: u32) {
+        self.store.data_mut().trap = Some((name, passes));
+    }
+
+    /// A request arrives. It has no body.
+    pub(crate) fn request(&mut self, request: Request) -> Stream {
+        let headers = u32::try_from(request.headers.len()).expect("headers are few");
+        let stream = self.open(request, Progress::Paused);
+        let action = self.call(stream.0, "proxy_on_request_headers", (stream.0, headers, 1));
+        if let Some(state) = self.store.data_mut().streams.get_mut(&stream.0)
+            && action.unwrap_or(CONTINUE) == CONTINUE
+        {
+            state.progress = Progress::Forwarded;
+        }
+        self.end_answered();
+        stream
+    }
+
+    /// A request arrives that Envoy itself refuses, before the plugin: it is only logged.
+    pub(crate) fn request_refused_by_envoy(&mut self, request: Request, status: u16) {
+        let stream = self.open(request, Progress::Forwarded);
+        self.finish(stream, End::NoUpstream(status));
+    }
+
+    /// How far a request has got.
+    pub(crate) fn progress(&self, stream: Stream) -> Progress {
+        let under_way = self.store.data().streams.get(&stream.0);
+        under_way
+            .map(|state| &state.progress)
+            .or_else(|| self.ended.get(&stream))
+            .cloned()
+            .expect("a stream of this VM")
+    }
+
+    /// A request ends without the plugin. One that its VM took down stays as it is.
+    pub(crate) fn finish(&mut self, stream: Stream, end: End) {
+        let Some(state) = self.store.data_mut().streams.get_mut(&stream.0) else {
+            assert_eq!(self.progress(stream), Progress::Died, "a stream ends once");
+            return;
+        };
+        let forwarded = state.progress == Progress::Forwarded;
+        assert!(
+            forwarded || end == End::Aborted,
+            "nobody but the plugin answers what it holds back"
+        );
+        (state.status, state.upstream) = match end {
+            End::Status(status) => (Some(status.into()), true),
+            End::NoUpstream(status) => (Some(status.into()), false),
+            End::Aborted => (None, forwarded),
+        };
+        self.close(stream);
+    }
+
+    /// When the root context's tick is due, on the monotonic clock.
+    pub(super) fn tick_due(&self) -> Option<Duration> {
+        self.store.data().tick.filter(|_| self.alive).map(|tick| tick.due)
+    }
+
+    pub(super) fn tick(&mut self, now: Duration) {
+        let root = self.store.data().root;
+        self.call::<_, ()>(root, "proxy_on_tick", root);
+        if let Some(Tick { every, due }) = &mut self.store.data_mut().tick {
+            *due = now + *every;
+        }
+        self.end_answered();
+    }
+
+    /// Delivers the end of a call that this life of this VM sent.
+    pub(super) fn answer(&mut self, call: &Call, answer: Answer) {
+        let count = |length: usize| u32::try_from(length).expect("answers are small");
+        let (headers, body) = (count(answer.headers.len()), count(answer.body.len()));
+        if self.store.data().life != call.life {
+            return;
+        }
+        self.store.data_mut().answer = Some(answer);
+        let arguments = (call.root, call.token, headers, body, 0);
+        self.call::<_, ()>(call.root, "proxy_on_http_call_response", arguments);
+        self.store.data_mut().answer = None;
+        self.end_answered();
+    }
+
+    fn open(&mut self, request: Request, progress: Progress) -> Stream {
+        let stream = Stream(self.last_context + 1);
+        if self.alive {
+            let state = State::new(request.headers, progress);
+            self.store.data_mut().streams.insert(stream.0, state);
+        } else {
+            self.ended.insert(stream, Progress::Died);
+        }
+        let root = self.store.data().root;
+        assert_eq!(self.create_context(root), stream.0);
+        stream
+    }
+
+    fn create_context(&mut self, parent: u32) -> u32 {
+        self.last_context += 1;
+        let context = self.last_context;
+        self.call::<_, ()>(context, "proxy_on_context_create", (context, parent));
+        context
+    }
+
+    /// Ends the streams that the plugin answered during the last callback.
+    fn end_answered(&mut self) {
+        let answered: Vec<(u32, Reply)> = self
+            .store
+            .data_mut()
+            .streams
+            .iter_mut()
+            .filter_map(|(id, state)| Some((*id, state.reply.take()?)))
+            .collect();
+        for (id, reply) in answered {
+            if let Some(state) = self.store.data_mut().streams.get_mut(&id) {
+                state.status = Some(reply.status);
+                state.progress = Progress::Answered(reply);
+            }
+            self.close(Stream(id));
+        }
+    }
+
+    fn close(&mut self, stream: Stream) {
+        if let Some(state) = self.store.data_mut().streams.get_mut(&stream.0) {
+            state.logging = true;
+        }
+        self.call::<_, ()>(stream.0, "proxy_on_log", stream.0);
+        self.call::<_, u32>(stream.0, "proxy_on_done", stream.0);
+        self.call::<_, ()>(stream.0, "proxy_on_delete", stream.0);
+        if let Some(state) = self.store.data_mut().streams.remove(&stream.0) {
+            self.ended.insert(stream, state.progress);
+        }
+    }
+
+    /// Calls an export, if the module has it and the VM lives.
+    fn call<P: WasmParams, R: WasmResults>(
+        &mut self,
+        context: u32,
+        export: &str,
+        arguments: P,
+    ) -> Option<R> {
+        if !self.alive {
+            return None;
+        }
+        let function = self.instance.get_func(&mut self.store, export)?;
+        let function = function
+            .typed::<P, R>(&self.store)
+            .unwrap_or_else(|error| panic!("{export} has another type than the ABI's: {error:#}"));
+        let inside = self.store.data_mut();
+        (inside.current, inside.effective) = (context, None);
+        match function.call(&mut self.store, arguments) {
+            Ok(results) => Some(results),
+            Err(error) => {
+                self.die(export, &error);
+                None
+            }
+        }
+    }
+
+    /// Nothing calls into a VM that has trapped; its streams get Envoy's 503 and no log.
+    fn die(&mut self, export: &str, error: &wasmtime::Error) {
+        self.alive = false;
+        let inside = self.store.data_mut();
+        for (id, _) in std::mem::take(&mut inside.streams) {
+            self.ended.insert(Stream(id), Progress::Died);
+        }
+        if error.downcast_ref::<Injected>().is_none() {
+            let log = inside.shared.lock().log.clone();
+            let last = &log[log.len().saturating_sub(LOG_LINES_SHOWN)..];
+            panic!("the plugin trapped in {export}: {error:#}\n{}", last.join("\n"));
+        }
+    }
+}
