@@ -189,7 +189,7 @@ mod tests {
           - name: tollgate
         #### In static_resources.clusters.
           # `tollgate serve`. The gate reports and asks here, beside the calls and not in their path.
-        #### At the top level. It cannot come by xDS: it belongs into the file Envoy starts with.
+        #### At the top level. It cannot come by xDS: it belongs in the file Envoy starts with.
           # A VM without traffic that lives as long as Envoy. The shared memory of a vm_id goes with its last
         ");
         let whole = settings().whole();

@@ -41,13 +41,19 @@ fn text(answer: &Closed) -> String {
             reason(period),
         ]);
     }
-    let mut text = closed.print_or("Nothing to close.");
+    let nothing =
+        if answer.waiting.is_empty() { "Nothing to close." } else { "Nothing is ready to close." };
+    let mut text = closed.print_or(nothing);
     if !answer.corrections.is_empty() {
         let invoices: Vec<String> = answer.corrections.iter().map(ToString::to_string).collect();
         let _ = writeln!(text, "\nFor late usage of ended subscriptions: {}", invoices.join(", "));
     }
     if !answer.waiting.is_empty() {
         let _ = write!(text, "\n{}", waiting.print());
+        text.push_str(
+            "\nWho stays silent is waited for until `serve --close-grace` has passed, 1h by \
+             default.\n",
+        );
     }
     if answer.more {
         text.push_str("\nThere is more to close: ask again, or leave it to `tollgate serve`.\n");
@@ -57,6 +63,7 @@ fn text(answer: &Closed) -> String {
 
 fn reason(period: &WaitingPeriod) -> String {
     match &period.reason {
+        Waiting::Unswept { boots: 1 } => "1 gateway process to report".to_owned(),
         Waiting::Unswept { boots } => format!("{boots} gateway processes to report"),
         Waiting::OpenCalls { calls } => format!("{calls} calls to end"),
         Waiting::Unpriced { message } => format!("somebody to look: {}", printable(message)),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use axum::http::HeaderName;
 
 use super::error::Error;
+use super::output::Output;
 use super::socket_address;
 use crate::envoy::{Endpoint, PluginFile, Settings};
 
@@ -46,7 +47,10 @@ pub(super) struct Args {
     filter_only: bool,
 }
 
-pub(super) fn run(args: &Args) -> Result<String, Error> {
+pub(super) fn run(args: &Args, output: Output) -> Result<String, Error> {
+    if output == Output::Json {
+        return Err(Error::NotJson);
+    }
     let settings = Settings {
         listen: args.listen,
         upstream: args.upstream.clone(),

@@ -49,6 +49,9 @@ pub(super) enum Error {
     /// The service.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// JSON of what has a form of its own.
+    #[error("an Envoy configuration is YAML: leave out `--output json`")]
+    NotJson,
     /// An answer that JSON cannot hold.
     #[error("the answer cannot be written as JSON: {0}")]
     Json(serde_json::Error),

@@ -35,7 +35,7 @@ First steps:
   tollgate envoy-config --upstream localhost:3000 --plugin plugin.wasm > envoy.yaml
   TOLLGATE_GATEWAY_TOKEN=... envoy -c envoy.yaml
   tollgate subscriptions add --product basic --consumer acme     a key, shown once
-  curl -H 'X-Api-Key: ...' http://127.0.0.1:8080/
+  curl -H 'X-Api-Key: ...' http://127.0.0.1:8080/address/
   tollgate usage                               what was called, and what of it is billed
   tollgate invoice preview sub_1               what it costs so far
 
@@ -117,7 +117,7 @@ fn run(cli: Cli) -> Result<String, Error> {
         Command::Quote(args) => quote::run(&args, output),
         Command::Serve(args) => serve::run(args),
         Command::Gateways(args) => gateways::run(&args, output),
-        Command::EnvoyConfig(args) => envoy_config::run(&args),
+        Command::EnvoyConfig(args) => envoy_config::run(&args, output),
         Command::Subscriptions(args) => subscriptions::run(&args, output),
         Command::Keys(args) => keys::run(&args, output),
         Command::Usage(args) => usage::run(&args, output),
@@ -182,7 +182,7 @@ mod tests {
           tollgate envoy-config --upstream localhost:3000 --plugin plugin.wasm > envoy.yaml
           TOLLGATE_GATEWAY_TOKEN=... envoy -c envoy.yaml
           tollgate subscriptions add --product basic --consumer acme     a key, shown once
-          curl -H 'X-Api-Key: ...' http://127.0.0.1:8080/
+          curl -H 'X-Api-Key: ...' http://127.0.0.1:8080/address/
           tollgate usage                               what was called, and what of it is billed
           tollgate invoice preview sub_1               what it costs so far
 
@@ -216,7 +216,7 @@ mod tests {
 
         Example:
           tollgate subscriptions add --product basic --consumer acme
-          curl -H 'X-Api-Key: ...' http://127.0.0.1:8080/
+          curl -H 'X-Api-Key: ...' http://127.0.0.1:8080/address/
         ");
     }
 

@@ -24,7 +24,7 @@ enum Command {
     #[command(after_help = "\
 Example:
   tollgate subscriptions add --product basic --consumer acme
-  curl -H 'X-Api-Key: ...' http://127.0.0.1:8080/")]
+  curl -H 'X-Api-Key: ...' http://127.0.0.1:8080/address/")]
     Add {
         /// The product's id in the catalog
         #[arg(long, value_name = "ID")]

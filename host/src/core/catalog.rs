@@ -143,12 +143,12 @@ mod tests {
         for (text, refusal) in [
             (
                 change(payg, ""),
-                "product_in_use: product \"payg\" has 1 live subscriptions: keep it, or cancel \
+                "product_in_use: product \"payg\" has live subscriptions (1): keep it, or cancel \
                  them first",
             ),
             (
                 change("id: payg, apis: [address], every: minute", "id: payg, apis: [address]"),
-                "billing_period_in_use: product \"payg\" has 1 live subscriptions: `every` \
+                "billing_period_in_use: product \"payg\" has live subscriptions (1): `every` \
                  cannot change under them",
             ),
             (

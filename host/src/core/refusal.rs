@@ -55,7 +55,7 @@ pub enum Refusal {
     #[error("the catalog has mistakes:\n{0}")]
     Catalog(Mistakes),
     /// A catalog without a product that somebody subscribes to.
-    #[error("product {product:?} has {live} live subscriptions: keep it, or cancel them first")]
+    #[error("product {product:?} has live subscriptions ({live}): keep it, or cancel them first")]
     ProductInUse {
         /// The product.
         product: String,
@@ -63,7 +63,9 @@ pub enum Refusal {
         live: u64,
     },
     /// A catalog that changes the billing period of a product that somebody subscribes to.
-    #[error("product {product:?} has {live} live subscriptions: `every` cannot change under them")]
+    #[error(
+        "product {product:?} has live subscriptions ({live}): `every` cannot change under them"
+    )]
     BillingPeriodInUse {
         /// The product.
         product: String,

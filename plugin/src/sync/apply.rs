@@ -229,7 +229,10 @@ fn problem_of(status: Option<u16>) -> String {
                             add NAME`, put it into TOLLGATE_GATEWAY_TOKEN and restart Envoy"
                 .to_owned()
         }
+        // Envoy's own answers for a host that is not there, and for one that is too slow.
+        None | Some(503 | 504) => "the host cannot be reached; usage is kept and reported later, \
+                                   and keys not known here are answered 503"
+            .to_owned(),
         Some(status) => format!("the host answers {status}; usage is kept and reported later"),
-        None => "the host does not answer; usage is kept and reported later".to_owned(),
     }
 }
