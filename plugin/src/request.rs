@@ -209,7 +209,11 @@ mod tests {
     }
 
     fn places() -> KeyPlaces {
-        KeyPlaces { header: "x-api-key".to_owned(), query: Some("api-key".to_owned()) }
+        KeyPlaces {
+            header: "x-api-key".to_owned(),
+            query: Some("api-key".to_owned()),
+            imported: false,
+        }
     }
 
     fn read(headers: &[(&[u8], &[u8])]) -> Result<Request, Unreadable> {

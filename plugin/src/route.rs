@@ -25,6 +25,8 @@ pub struct Route {
     pub name: Rc<RouteName>,
     /// Passes without a key, and bills nothing.
     pub open: bool,
+    /// What a call of it weighs.
+    pub weight: u32,
 }
 
 /// A catalog's APIs, ready to match: the most specific first.
@@ -85,6 +87,7 @@ impl Prefix {
             method: None,
             path: "/*".to_owned(),
             open: false,
+            weight: 1,
         };
         let operations = match api.operations.as_slice() {
             [] => vec![Template::new(api, &any)],
@@ -110,7 +113,7 @@ impl Template {
         Self {
             method: operation.method.as_ref().map(|method| method.clone().into_bytes()),
             path: operation.path.clone().into_bytes(),
-            route: Route { name: Rc::new(name), open: operation.open },
+            route: Route { name: Rc::new(name), open: operation.open, weight: operation.weight },
         }
     }
 }
@@ -145,14 +148,20 @@ fn is_name(segment: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tollgate_pricing::gate::KeyPlaces;
+    use tollgate_pricing::gate::{Answers, KeyPlaces};
     use tollgate_pricing::key::KeySecrets;
 
     use super::*;
 
     fn operation(id: &str, method: Option<&str>, path: &str) -> Operation {
         let method = method.map(str::to_owned);
-        Operation { id: id.to_owned(), method, path: path.to_owned(), open: id == "health" }
+        Operation {
+            id: id.to_owned(),
+            method,
+            path: path.to_owned(),
+            open: id == "health",
+            weight: 1,
+        }
     }
 
     fn api(id: &str, host: Option<&str>, path: &str, operations: Vec<Operation>) -> Api {
@@ -170,7 +179,9 @@ mod tests {
         Routes::new(&GateCatalog {
             revision: 1,
             secrets: KeySecrets::derive(&[0; 32]),
-            key: KeyPlaces { header: "x-api-key".to_owned(), query: None },
+            key: KeyPlaces { header: "x-api-key".to_owned(), query: None, imported: false },
+            max_stale_seconds: 900,
+            answers: Answers::default(),
             apis: vec![
                 api("all", None, "/", vec![]),
                 api("address", None, "/address", address),

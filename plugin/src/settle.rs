@@ -1,5 +1,6 @@
 //! Settling: the second pure change a call makes to its record, at its end.
 
+use tollgate_pricing::id::Tag;
 use tollgate_pricing::sync::MAX_SLOTS;
 
 use crate::admit::Permit;
@@ -21,12 +22,26 @@ impl Ending {
     }
 }
 
+/// What is known of a call only when it has ended.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Measured {
+    /// Bytes of request and response, headers included.
+    pub bytes: u64,
+    /// Whole numbers in response headers, by the quota that counts them.
+    pub headers: Vec<(Tag, u64)>,
+}
+
 /// No slot can be opened now: the call stays open until one can.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NoSlot;
 
 /// Moves an admitted call from open to billable or waived, in the period it was admitted to.
-pub fn settle(record: &mut Record, permit: &Permit, ending: Ending) -> Result<(), NoSlot> {
+pub fn settle(
+    record: &mut Record,
+    permit: &Permit,
+    ending: Ending,
+    _measured: &Measured,
+) -> Result<(), NoSlot> {
     let slot = record.slot_mut(permit.period(), MAX_SLOTS).ok_or(NoSlot)?;
     match ending {
         Ending::Billable => slot.billable = slot.billable.saturating_add(1),

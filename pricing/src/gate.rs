@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::Tag;
 use crate::key::KeySecrets;
+use crate::sync::Reason;
 
 /// Limits a subscription's record can hold (law 8).
 pub const MAX_LIMITS: usize = 16;
@@ -18,6 +19,8 @@ pub const MAX_ID_BYTES: usize = 64;
 pub const MAX_RATE_PERIOD_SECONDS: u32 = 24 * 60 * 60;
 /// The calls a rate limit may allow in its window: what the record's window counters can hold.
 pub const MAX_RATE_CALLS: u32 = 1_000_000_000;
+/// The most units one call of an operation may weigh.
+pub const MAX_WEIGHT: u32 = 1_000_000;
 
 /// What a gateway needs to know of one catalog revision.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -28,6 +31,11 @@ pub struct GateCatalog {
     pub secrets: KeySecrets,
     /// Where callers put their key.
     pub key: KeyPlaces,
+    /// How long a gateway goes on by itself without hearing from the host; at most
+    /// [`crate::sync::MAX_STALE_SECONDS`].
+    pub max_stale_seconds: u32,
+    /// How refusals are answered.
+    pub answers: Answers,
     /// APIs in the catalog's order.
     pub apis: Vec<Api>,
     /// Products in the catalog's order.
@@ -41,6 +49,17 @@ pub struct KeyPlaces {
     pub header: String,
     /// The query parameter's name, if keys may come in the URL.
     pub query: Option<String>,
+    /// Consumers bring keys of their own: one without this ledger's checksum is looked up too.
+    pub imported: bool,
+}
+
+/// How a gateway answers.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Answers {
+    /// Statuses that differ from the default, one entry a reason.
+    pub statuses: Vec<(Reason, u16)>,
+    /// `RateLimit` headers on every answer, not on refusals only.
+    pub limits_on_every_answer: bool,
 }
 
 /// A published HTTP API.
@@ -68,6 +87,8 @@ pub struct Operation {
     /// Passes without a key, and bills nothing.
     #[serde(default)]
     pub open: bool,
+    /// Units that a call of it takes from quotas of [`Meter::Weight`]; at most [`MAX_WEIGHT`].
+    pub weight: u32,
 }
 
 /// What a product lets through.
@@ -79,6 +100,22 @@ pub struct GateProduct {
     pub apis: Vec<String>,
     /// Its limits, at most [`MAX_LIMITS`].
     pub limits: Vec<Limit>,
+    /// What becomes of calls that only the host could allow, while it cannot be asked.
+    pub on_outage: OnOutage,
+}
+
+/// What becomes of calls that only the host could allow, while it cannot be asked: their lease is
+/// spent, or nothing was heard for longer than [`GateCatalog::max_stale_seconds`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnOutage {
+    /// They are refused.
+    #[default]
+    Deny,
+    /// They pass, as an overdraft that is counted and shown.
+    Allow,
+    /// They pass until a lease is overdrawn by so many units in one process.
+    AllowUpTo(NonZeroU64),
 }
 
 impl GateProduct {
@@ -93,8 +130,21 @@ impl GateProduct {
 pub struct Limit {
     /// Its id, unique in its product; state is kept under it when plans change.
     pub id: String,
+    /// The calls it counts; all of the product's when absent.
+    pub on: Option<Target>,
     /// What it allows.
     pub rule: Rule,
+    /// Whether it refuses. One that does not counts, and tells what it would have refused.
+    pub enforce: bool,
+}
+
+/// The calls of an API or of one of its operations.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Target {
+    /// The API's id.
+    pub api: String,
+    /// The operation's id; all of the API's when absent.
+    pub operation: Option<String>,
 }
 
 impl Limit {
@@ -102,43 +152,157 @@ impl Limit {
     pub fn tag(&self) -> Tag {
         Tag::of(&self.id)
     }
+
+    /// Whether it counts calls of this operation.
+    pub fn counts(&self, api: &str, operation: &str) -> bool {
+        self.on.as_ref().is_none_or(|on| {
+            on.api == api && on.operation.as_ref().is_none_or(|only| only == operation)
+        })
+    }
+
+    /// Whether a call may be refused by it: soft quotas and limits that only observe refuse none.
+    pub fn blocks(&self) -> bool {
+        self.enforce && !matches!(self.rule, Rule::Quota { hard: false, .. })
+    }
 }
 
 /// What a limit allows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
-    /// At most `calls` in any window of `period_seconds`, per Envoy process.
+    /// At most `calls` in any window of `period_seconds`.
     SlidingWindow {
         /// Calls per window.
         calls: NonZeroU32,
         /// The window's length.
         period_seconds: NonZeroU32,
+        /// Where calls are counted together.
+        scope: Scope,
     },
-    /// A bucket that holds `burst` calls and gains `calls` every `period_seconds`, per process.
+    /// A bucket that holds `burst` calls and gains `calls` every `period_seconds`.
     TokenBucket {
         /// Calls gained per period.
         calls: NonZeroU32,
         /// The period of the gain.
         period_seconds: NonZeroU32,
-        /// The bucket's size.
+        /// The bucket's size. Under [`Scope::Fleet`] it holds more than a second's gain.
         burst: NonZeroU32,
+        /// Where calls are counted together.
+        scope: Scope,
     },
-    /// At most `calls` in each of its periods, over the whole fleet, by leases.
+    /// At most `units` in each of its periods, over the whole fleet, by leases.
     Quota {
-        /// Calls per period.
-        calls: NonZeroU64,
+        /// Units per period.
+        units: NonZeroU64,
+        /// What is counted.
+        meter: Meter,
         /// How its periods run.
         period: QuotaPeriod,
+        /// Whether it blocks. A soft one counts and never does.
+        hard: bool,
     },
 }
 
-/// How the periods of a quota run.
+/// Where the calls of a rate are counted together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Over all gateways, by expiring grants of the host.
+    Fleet,
+    /// In each Envoy process.
+    Gateway,
+}
+
+/// What a quota counts.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Meter {
+    /// Each call is one unit.
+    Calls,
+    /// Each call is as many units as its operation weighs.
+    Weight,
+    /// Bytes of request and response, headers included; known when a call has ended.
+    Bytes,
+    /// The whole number in this response header (lower case); known when a call has ended.
+    Header(String),
+}
+
+impl Meter {
+    /// Whether a call's units are known only when it has ended. Such a quota blocks once it is
+    /// used up, and may be exceeded by what was under way.
+    pub fn is_known_late(&self) -> bool {
+        matches!(self, Self::Bytes | Self::Header(_))
+    }
+}
+
+/// How the periods of a quota run.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QuotaPeriod {
     /// Equal spans counted from the subscription's start.
     Seconds(NonZeroU32),
+    /// Hours, days, weeks (from Monday), months or years of a calendar.
+    Calendar {
+        /// Which.
+        unit: CalendarUnit,
+        /// A time zone's name in the IANA database.
+        zone: String,
+    },
     /// The billing period.
     Billing,
+    /// One for as long as the subscription lives.
+    Lifetime,
+}
+
+/// A span of a calendar.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "as named")]
+pub enum CalendarUnit {
+    Hour,
+    Day,
+    Week,
+    Month,
+    Year,
+}
+
+/// What one subscription has instead of a limit's own numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Override {
+    /// The limit.
+    pub limit: Tag,
+    /// Calls of a rate, units of a quota. A rate has at most [`MAX_RATE_CALLS`].
+    pub units: NonZeroU64,
+    /// The size of a token bucket.
+    pub burst: Option<NonZeroU32>,
+}
+
+impl Rule {
+    /// Whether the host leases it: quotas, and rates over the fleet.
+    pub fn is_leased(&self) -> bool {
+        match self {
+            Self::SlidingWindow { scope, .. } | Self::TokenBucket { scope, .. } => {
+                *scope == Scope::Fleet
+            }
+            Self::Quota { .. } => true,
+        }
+    }
+
+    /// This rule with a subscription's own numbers.
+    #[must_use]
+    pub fn with(mut self, own: &Override) -> Self {
+        let rate = || {
+            let calls = u32::try_from(own.units.get()).unwrap_or(MAX_RATE_CALLS);
+            NonZeroU32::new(calls.min(MAX_RATE_CALLS)).unwrap_or(NonZeroU32::MIN)
+        };
+        match &mut self {
+            Self::SlidingWindow { calls, .. } => *calls = rate(),
+            Self::TokenBucket { calls, burst, .. } => {
+                *calls = rate();
+                *burst = own.burst.unwrap_or(*burst);
+            }
+            Self::Quota { units, .. } => *units = own.units,
+        }
+        self
+    }
 }

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::gate::GateCatalog;
+use crate::gate::{GateCatalog, Override};
 use crate::id::{BootId, Hex128, LedgerId, SubscriptionId, Tag};
 use crate::key::KeyHash;
 use crate::timeline::Timeline;
@@ -46,6 +46,9 @@ pub struct SyncRequest {
     pub boot: BootId,
     /// The ledger this process has known so far; its usage goes to it and no other.
     pub ledger: Option<LedgerId>,
+    /// The epoch of that ledger that this process knows: what it reports as swept was read again
+    /// under this epoch.
+    pub epoch: u32,
     /// Changes up to this revision are known to the whole process; none before the first answer.
     pub since: Option<u64>,
     /// The catalog revision the process holds.
@@ -103,6 +106,9 @@ pub struct Row {
     pub status: u16,
     /// What became of them.
     pub outcome: Outcome,
+    /// They passed, but a limit that only observes, or a gate that does, would have refused them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would_refuse: Option<Reason>,
     /// Unix minute of admission or refusal.
     pub minute: u32,
     /// How many.
@@ -199,36 +205,60 @@ pub struct Slot {
     pub waived: u64,
 }
 
-/// A lease as its process sees it. All counters only grow.
+/// A lease as its process sees it. All counters only grow, so the host merges them by max.
+///
+/// A process admits while `used − waived < granted − returned`. `used` may pass what was granted:
+/// of meters known late, of limits that do not block, and of overdrafts that a plan allows during
+/// an outage. The host counts a lease as the larger of what is held and what was spent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct LeaseReport {
     /// Which limit.
     pub limit: Tag,
-    /// The quota's period.
+    /// The quota's period; [`RATE_PERIOD`] of a rate.
     pub period: u32,
     /// Units received so far.
     pub granted: u64,
-    /// Units spent by admission.
+    /// Units spent by calls.
     pub used: u64,
-    /// Units given back by waived calls; they offset `used`.
+    /// Units given back by waived calls; they offset `used`. None of a rate's are.
     pub waived: u64,
     /// Units handed back to the host for good.
     pub returned: u64,
 }
 
-/// A question for units of a quota.
+impl LeaseReport {
+    /// Units spent and not given back.
+    pub fn spent(&self) -> u64 {
+        self.used.saturating_sub(self.waived)
+    }
+
+    /// Units that are held and not spent.
+    pub fn unspent(&self) -> u64 {
+        self.granted.saturating_sub(self.returned).saturating_sub(self.spent())
+    }
+}
+
+/// The one period of a rate's lease: rates have windows, not periods.
+pub const RATE_PERIOD: u32 = 0;
+
+/// A question for units of a leased limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LeaseAsk {
     /// Whose.
     pub subscription: SubscriptionId,
-    /// Which limit.
-    pub limit: Tag,
-    /// Which of its periods.
-    pub period: u32,
-    /// Units received so far: asking twice with the same number is harmless.
-    pub granted: u64,
-    /// Units this process would use in the next minute.
+    /// The lease as it is, from a single read of its record: asking twice is harmless.
+    pub lease: LeaseReport,
+    /// Units this process would use in the next minute (of a rate: in the next second or so).
     pub want: u64,
+    /// Units that a call waits for; 0 if none does, and the lease only runs low.
+    pub need: u64,
+}
+
+impl LeaseAsk {
+    /// What the question is about: the same one need not be asked twice at a time.
+    pub fn about(&self) -> (SubscriptionId, Tag, u32) {
+        (self.subscription, self.lease.limit, self.lease.period)
+    }
 }
 
 /// What the host says.
@@ -256,6 +286,22 @@ pub struct SyncAnswer {
     pub keys: Vec<KeyAnswer>,
     /// Answers to asks for units.
     pub leases: Vec<LeaseAnswer>,
+    /// Leases of this process whose units others need: it returns what it can spare, at once.
+    pub recalls: Vec<Recall>,
+}
+
+/// A lease whose units are called back. Repeated until a report shows that some came back, or
+/// that there is nothing to return.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Recall {
+    /// Whose.
+    pub subscription: SubscriptionId,
+    /// Which limit.
+    pub limit: Tag,
+    /// The quota's period; [`RATE_PERIOD`] of a rate.
+    pub period: u32,
+    /// Nobody may keep any: the limit was lowered below what is out.
+    pub all: bool,
 }
 
 /// Rows that are stored.
@@ -296,6 +342,8 @@ pub struct SubscriptionState {
     pub periods: Timeline,
     /// Periods of its quotas, likewise.
     pub quotas: Vec<QuotaPeriods>,
+    /// What it has instead of its product's own numbers, at most one a limit.
+    pub overrides: Vec<Override>,
 }
 
 /// Whether a subscription may call.
@@ -343,10 +391,12 @@ pub struct LeaseAnswer {
     pub subscription: SubscriptionId,
     /// Which limit.
     pub limit: Tag,
-    /// Which of its periods.
+    /// The quota's period; [`RATE_PERIOD`] of a rate.
     pub period: u32,
     /// All units ever granted to this boot in that period.
     pub granted: u64,
+    /// Of a rate: all units it holds may be spent for so long, counted from the sending of the ask.
+    pub lasts_ms: Option<u64>,
     /// What that means.
     pub outcome: LeaseOutcome,
 }
@@ -355,10 +405,19 @@ pub struct LeaseAnswer {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LeaseOutcome {
-    /// There is more than the ask knew of.
+    /// There is more than the ask knew of; of a rate, at least time to spend it.
     Granted,
-    /// The quota is spent; void after a second.
-    Exhausted,
-    /// There is no such quota to draw on now: what the gate knows is out of date.
+    /// Others hold units and are called to return them: ask again after this time.
+    Wait {
+        /// From the answer, in milliseconds.
+        retry_ms: u64,
+    },
+    /// Nothing is left. Void after a second, after `retry_ms`, or at a new revision.
+    Exhausted {
+        /// From the answer until there can be units again, in milliseconds: a quota's next period,
+        /// the first units that leave a rate's window.
+        retry_ms: u64,
+    },
+    /// There is no such limit to draw on now: what the gate knows is out of date.
     Outdated,
 }

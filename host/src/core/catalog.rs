@@ -101,8 +101,8 @@ fn check_periods(old: &Product, new: &Product, live: u64) -> Result<(), Refusal>
 }
 
 fn quota_period(limit: &Limit) -> Option<QuotaPeriod> {
-    match limit.rule {
-        Rule::Quota { period, .. } => Some(period),
+    match &limit.rule {
+        Rule::Quota { period, .. } => Some(period.clone()),
         Rule::SlidingWindow { .. } | Rule::TokenBucket { .. } => None,
     }
 }

@@ -147,6 +147,7 @@ pub(crate) fn boot(number: u8) -> BootId {
 /// A sync that says nothing.
 pub(crate) fn nothing(boot: BootId) -> SyncRequest {
     SyncRequest {
+        epoch: 1,
         protocol: PROTOCOL,
         boot,
         ledger: None,
@@ -206,7 +207,7 @@ pub(crate) fn ask(
     want: u64,
 ) -> SyncRequest {
     SyncRequest {
-        leases: vec![LeaseAsk { subscription, limit: Tag::of(quota), period: 1, granted, want }],
+        leases: vec![question(subscription, Tag::of(quota), 1, granted, want)],
         ..nothing(boot)
     }
 }
@@ -226,4 +227,16 @@ pub(crate) fn shown(value: &Value) -> String {
         Value::Text(text) => text.clone(),
         Value::Blob(bytes) => bytes.first().map_or_else(String::new, |b| format!("x{b:02x}")),
     }
+}
+
+/// Asks for units that a call waits for.
+pub(crate) fn question(
+    subscription: SubscriptionId,
+    limit: Tag,
+    period: u32,
+    granted: u64,
+    want: u64,
+) -> LeaseAsk {
+    let lease = LeaseReport { limit, period, granted, ..LeaseReport::default() };
+    LeaseAsk { subscription, lease, want, need: 1 }
 }

@@ -234,6 +234,7 @@ fn a_gateway_syncs_with_its_token() {
     let service = Service::start();
     let added: GatewayAdded = service.client().post("/v1/gateways", &json!({"name": "a"})).unwrap();
     let request = SyncRequest {
+        epoch: 1,
         protocol: PROTOCOL,
         boot: Hex128([9; 16]),
         ledger: None,

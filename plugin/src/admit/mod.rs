@@ -8,9 +8,11 @@ use tollgate_pricing::sync::{Access, LeaseAsk, Reason};
 use tollgate_pricing::timeline::Period;
 
 use self::refusal::by_limit;
-pub use self::refusal::{LimitStatus, Refusal, exhausted};
+use self::refusal::exhausted;
+pub use self::refusal::{LimitStatus, Refusal};
 use crate::limit::Kind;
 use crate::limit::bucket::BucketRule;
+use crate::limit::quota::Lease;
 use crate::limit::window::WaitNs;
 use crate::record::{MAX_ADMISSION_SLOTS, Record};
 
@@ -23,6 +25,37 @@ pub struct Now {
     pub mono_ns: u64,
 }
 
+/// A call that wants to be admitted.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    /// The record's product, if the catalog has it.
+    pub product: Option<&'a GateProduct>,
+    /// The API's id.
+    pub api: &'a str,
+    /// The operation's id.
+    pub operation: &'a str,
+    /// What the operation weighs.
+    pub weight: u32,
+    /// When.
+    pub now: Now,
+    /// Whether the host can be asked.
+    pub reach: Reach,
+    /// For how much longer, in nanoseconds, the host's word holds that a limit's period has
+    /// nothing left.
+    pub spent: &'a dyn Fn(Tag, u32) -> Option<u64>,
+}
+
+/// Whether the host can be asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// It answers, as far as is known: an empty lease is a question for it.
+    Near,
+    /// It does not: leases are used up, and then the plan's `on_outage` rule decides.
+    Away,
+    /// It has not for longer than the catalog's `max_stale`: the rule decides about every call.
+    Stale,
+}
+
 /// What admission decides.
 #[derive(Debug)]
 pub enum Admission {
@@ -32,6 +65,10 @@ pub enum Admission {
         permit: Permit,
         /// Leases that run low, and that this call was elected to ask for.
         low: Vec<LeaseAsk>,
+        /// What a limit that only observes would have refused it for.
+        would_refuse: Option<Reason>,
+        /// It passed by the plan's `on_outage` rule, beyond a lease.
+        overdrawn: bool,
     },
     /// The call is refused; the record is as it was.
     Refused(Refusal),
@@ -61,15 +98,25 @@ impl Permit {
         self.period
     }
 
+    /// Whether settling wants to know the call's bytes.
+    pub fn wants_bytes(&self) -> bool {
+        false
+    }
+
+    /// The response headers that settling wants to know, each with the quota that counts it.
+    pub fn wants_headers(&self) -> &[(Tag, String)] {
+        &[]
+    }
+
     /// The quotas it took a unit of, each with its period.
     pub fn quotas(&self) -> &[(Tag, u32)] {
         &self.quotas
     }
 }
 
-/// Decides one call to `api`, and charges the record if it may go on. `product` is the record's,
-/// if the catalog has it.
-pub fn admit(record: &mut Record, product: Option<&GateProduct>, api: &str, now: Now) -> Admission {
+/// Decides one call, and charges the record if it may go on.
+pub fn admit(record: &mut Record, call: &Call<'_>) -> Admission {
+    let Call { product, api, now, .. } = *call;
     if !record.is_confirmed() {
         return Admission::Outdated;
     }
@@ -97,7 +144,10 @@ pub fn admit(record: &mut Record, product: Option<&GateProduct>, api: &str, now:
             let wait_ms = wait.div_ceil(1_000_000);
             Admission::Refused(by_limit(record, product, limit, Reason::RateLimited, wait_ms, now))
         }
-        Verdict::Empty(ask) => Admission::Empty(ask),
+        Verdict::Empty(ask) => match (call.spent)(ask.lease.limit, ask.lease.period) {
+            Some(_) => Admission::Refused(exhausted(record, product, &ask, now)),
+            None => Admission::Empty(ask),
+        },
         Verdict::Outdated => Admission::Outdated,
     }
 }
@@ -120,10 +170,10 @@ fn check<'a>(record: &mut Record, product: &'a GateProduct, now: Now) -> Verdict
         let Some(state) = record.limit_mut(product, limit, now) else {
             return Verdict::Outdated;
         };
-        let wait = match (&mut state.kind, limit.rule) {
+        let wait = match (&mut state.kind, &limit.rule) {
             (Kind::Window(window), Rule::SlidingWindow { calls, .. }) => {
                 window.advance(now.mono_ns);
-                window.room(calls, now.mono_ns).err()
+                window.room(*calls, now.mono_ns).err()
             }
             (Kind::Bucket(bucket), rule) => {
                 bucket_rule(rule).and_then(|rule| bucket.take(rule, now.mono_ns).err())
@@ -133,9 +183,8 @@ fn check<'a>(record: &mut Record, product: &'a GateProduct, now: Now) -> Verdict
                     return Verdict::Outdated;
                 };
                 if lease.left() == 0 && empty.is_none() {
-                    let (limit, period) = (limit.tag(), lease.period);
-                    let (granted, want) = (lease.granted, lease.want());
-                    empty = Some(LeaseAsk { subscription: id, limit, period, granted, want });
+                    let limit = limit.tag();
+                    empty = Some(ask(id, limit, lease, 1));
                 }
                 None
             }
@@ -167,7 +216,7 @@ fn charge(record: &mut Record, product: &GateProduct, period: u32, now: Now) -> 
         match &mut state.kind {
             Kind::Window(window) => window.charge(),
             Kind::Bucket(bucket) => {
-                let after = bucket_rule(limit.rule).map(|rule| bucket.take(rule, now.mono_ns));
+                let after = bucket_rule(&limit.rule).map(|rule| bucket.take(rule, now.mono_ns));
                 if let Some(Ok(after)) = after {
                     *bucket = after;
                 }
@@ -179,8 +228,7 @@ fn charge(record: &mut Record, product: &GateProduct, period: u32, now: Now) -> 
                 let limit = limit.tag();
                 permit.quotas.push((limit, lease.period));
                 if lease.charge(now.mono_ns) {
-                    let (period, granted, want) = (lease.period, lease.granted, lease.want());
-                    low.push(LeaseAsk { subscription, limit, period, granted, want });
+                    low.push(ask(subscription, limit, lease, 0));
                 }
             }
         }
@@ -188,12 +236,16 @@ fn charge(record: &mut Record, product: &GateProduct, period: u32, now: Now) -> 
     if let Some(slot) = record.slot_mut(period, MAX_ADMISSION_SLOTS) {
         slot.admitted = slot.admitted.saturating_add(1);
     }
-    Admission::Admitted { permit, low }
+    Admission::Admitted { permit, low, would_refuse: None, overdrawn: false }
 }
 
-fn bucket_rule(rule: Rule) -> Option<BucketRule> {
+fn ask(subscription: SubscriptionId, limit: Tag, lease: &Lease, need: u64) -> LeaseAsk {
+    LeaseAsk { subscription, lease: lease.report(limit), want: lease.want(), need }
+}
+
+fn bucket_rule(rule: &Rule) -> Option<BucketRule> {
     match rule {
-        Rule::TokenBucket { calls, period_seconds, burst } => {
+        &Rule::TokenBucket { calls, period_seconds, burst, .. } => {
             Some(BucketRule { calls, period_seconds, burst })
         }
         Rule::SlidingWindow { .. } | Rule::Quota { .. } => None,

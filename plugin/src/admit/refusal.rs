@@ -51,10 +51,16 @@ pub struct LimitStatus {
 }
 
 /// The refusal of a call whose quota the host said is spent.
-pub fn exhausted(record: &mut Record, product: &GateProduct, ask: &LeaseAsk, now: Now) -> Refusal {
-    let end_ms = quota_period(record, ask.limit, ask.period).map_or(0, |period| period.end_ms);
+pub(super) fn exhausted(
+    record: &mut Record,
+    product: &GateProduct,
+    ask: &LeaseAsk,
+    now: Now,
+) -> Refusal {
+    let end_ms =
+        quota_period(record, ask.lease.limit, ask.lease.period).map_or(0, |period| period.end_ms);
     let wait_ms = end_ms.saturating_sub(now.wall_ms);
-    let Some(limit) = product.limits.iter().find(|limit| limit.tag() == ask.limit) else {
+    let Some(limit) = product.limits.iter().find(|limit| limit.tag() == ask.lease.limit) else {
         return Refusal::passing(Reason::QuotaExceeded, wait_ms);
     };
     by_limit(record, product, limit, Reason::QuotaExceeded, wait_ms, now)
@@ -91,18 +97,18 @@ fn status(
     let spans = quota_period_now(record, limit, now)
         .map_or(0, |period| period.end_ms.saturating_sub(period.start_ms).div_ceil(1_000));
     let state = record.limit_mut(product, limit, now)?;
-    let (quota, window_seconds, remaining) = match (&state.kind, limit.rule) {
-        (Kind::Window(window), Rule::SlidingWindow { calls, period_seconds }) => {
-            let room = window.room(calls, now.mono_ns).unwrap_or(0);
+    let (quota, window_seconds, remaining) = match (&state.kind, &limit.rule) {
+        (Kind::Window(window), Rule::SlidingWindow { calls, period_seconds, .. }) => {
+            let room = window.room(*calls, now.mono_ns).unwrap_or(0);
             (calls.get().into(), period_seconds.get().into(), room)
         }
         (Kind::Bucket(bucket), Rule::TokenBucket { calls, period_seconds, .. }) => {
-            let room = bucket_rule(limit.rule).map_or(0, |rule| bucket.room(rule, now.mono_ns));
+            let room = bucket_rule(&limit.rule).map_or(0, |rule| bucket.room(rule, now.mono_ns));
             (calls.get().into(), period_seconds.get().into(), room)
         }
-        (Kind::Quota(quota), Rule::Quota { calls, .. }) => {
+        (Kind::Quota(quota), Rule::Quota { units, .. }) => {
             let left = quota.current().map_or(0, Lease::left);
-            (calls.get(), spans, left)
+            (units.get(), spans, left)
         }
         _ => return None,
     };

@@ -3,34 +3,57 @@
 use std::num::{NonZeroU32, NonZeroU64};
 
 use proptest::prelude::*;
-use tollgate_pricing::gate::QuotaPeriod;
-use tollgate_pricing::sync::{QuotaPeriods, Slot, SubscriptionState};
+use tollgate_pricing::gate::{Meter, OnOutage, QuotaPeriod, Scope};
+use tollgate_pricing::sync::{LeaseAnswer, LeaseOutcome, QuotaPeriods, Slot, SubscriptionState};
 use tollgate_pricing::timeline::Timeline;
 
 use super::*;
 use crate::limit::LimitState;
 use crate::record::MAX_ADMISSION_SLOTS;
-use crate::settle::{Ending, NoSlot, settle};
+use crate::settle::{Ending, Measured, NoSlot, settle};
 
 const MINUTE_MS: u64 = 60_000;
 const START_MS: u64 = 1_800_000_000_000;
 
+fn granted(limit: Tag, period: u32, granted: u64) -> LeaseAnswer {
+    let (subscription, outcome) = (SubscriptionId(7), LeaseOutcome::Granted);
+    LeaseAnswer { subscription, limit, period, granted, lasts_ms: None, outcome }
+}
+
+fn call<'a>(product: &'a GateProduct, api: &'a str, now: Now) -> Call<'a> {
+    let (operation, reach) = ("*", Reach::Near);
+    Call { product: Some(product), api, operation, weight: 1, now, reach, spent: &|_, _| None }
+}
+
 fn product(limits: Vec<Limit>) -> GateProduct {
-    GateProduct { id: "basic".to_owned(), apis: vec!["address".to_owned()], limits }
+    GateProduct {
+        id: "basic".to_owned(),
+        apis: vec!["address".to_owned()],
+        limits,
+        on_outage: OnOutage::Deny,
+    }
 }
 
 fn limit(id: &str, rule: Rule) -> Limit {
-    Limit { id: id.to_owned(), rule }
+    Limit { id: id.to_owned(), on: None, rule, enforce: true }
 }
 
 fn window(calls: u32) -> Limit {
     let (calls, period_seconds) = (NonZeroU32::new(calls).unwrap(), NonZeroU32::new(60).unwrap());
-    limit("per-minute", Rule::SlidingWindow { calls, period_seconds })
+    limit("per-minute", Rule::SlidingWindow { calls, period_seconds, scope: Scope::Gateway })
 }
 
 fn quota(calls: u64) -> Limit {
     let period = QuotaPeriod::Billing;
-    limit("monthly", Rule::Quota { calls: NonZeroU64::new(calls).unwrap(), period })
+    limit(
+        "monthly",
+        Rule::Quota {
+            units: NonZeroU64::new(calls).unwrap(),
+            meter: Meter::Calls,
+            period,
+            hard: true,
+        },
+    )
 }
 
 /// Billing and quota periods of a minute each, `count` of them.
@@ -50,6 +73,7 @@ fn state(count: u32) -> SubscriptionState {
         access: Access::Active,
         expires_ms: None,
         quotas: vec![QuotaPeriods { limit: Tag::of("monthly"), periods: periods.clone() }],
+        overrides: Vec::new(),
         periods,
     }
 }
@@ -69,7 +93,7 @@ fn word(admission: &Admission) -> String {
     match admission {
         Admission::Admitted { .. } => "admitted".to_owned(),
         Admission::Refused(refusal) => refusal.reason.as_str().to_owned(),
-        Admission::Empty(ask) => format!("empty {}", ask.period),
+        Admission::Empty(ask) => format!("empty {}", ask.lease.period),
         Admission::Outdated => "outdated".to_owned(),
     }
 }
@@ -79,9 +103,9 @@ fn one_call_is_decided_by_state_then_product_then_limits() {
     let check = |change: fn(&mut Record), api: &str, ms: u64, expected: &str| {
         let product = product(vec![window(1), quota(10)]);
         let mut record = record(3);
-        record.grant(Tag::of("monthly"), 1, 1);
+        record.grant(&granted(Tag::of("monthly"), 1, 1), 0);
         change(&mut record);
-        assert_eq!(word(&admit(&mut record, Some(&product), api, at(ms))), expected);
+        assert_eq!(word(&admit(&mut record, &call(&product, api, at(ms)))), expected);
     };
     check(|_| {}, "address", 0, "admitted");
     check(|record| record.revision = 0, "address", 0, "outdated");
@@ -104,10 +128,10 @@ fn one_call_is_decided_by_state_then_product_then_limits() {
 fn a_refused_call_changes_nothing_that_is_stored() {
     let product = product(vec![window(1), quota(10)]);
     let mut record = record(3);
-    record.grant(Tag::of("monthly"), 1, 5);
-    assert_eq!(word(&admit(&mut record, Some(&product), "address", at(0))), "admitted");
+    record.grant(&granted(Tag::of("monthly"), 1, 5), 0);
+    assert_eq!(word(&admit(&mut record, &call(&product, "address", at(0)))), "admitted");
     let mut after = record.clone();
-    assert_eq!(word(&admit(&mut after, Some(&product), "address", at(0))), "rate_limited");
+    assert_eq!(word(&admit(&mut after, &call(&product, "address", at(0)))), "rate_limited");
     assert_eq!(after, record, "the quota's unit is not charged");
 }
 
@@ -145,19 +169,19 @@ proptest! {
                 Step::Call { wait_ms } => {
                     ms += wait_ms;
                     let mut changed = record.clone();
-                    match admit(&mut changed, Some(&product), "address", at(ms)) {
+                    match admit(&mut changed, &call(&product, "address", at(ms))) {
                         Admission::Admitted { permit, .. } => {
                             record = changed;
                             open.push(permit);
                         }
-                        Admission::Empty(ask) => record.grant(ask.limit, ask.period, ask.granted + 1),
+                        Admission::Empty(ask) => record.grant(&granted(ask.lease.limit, ask.lease.period, ask.lease.granted + 1), 0),
                         _ => {}
                     }
                 }
                 Step::End { which, waived: is_waived } if !open.is_empty() => {
                     let permit = open.swap_remove(which % open.len());
                     let ending = if is_waived { Ending::Waived } else { Ending::Billable };
-                    prop_assert_ne!(settle(&mut record, &permit, ending), Err(NoSlot));
+                    prop_assert_ne!(settle(&mut record, &permit, ending, &Measured::default()), Err(NoSlot));
                     let ended = if is_waived { &mut waived } else { &mut billed };
                     ended[permit.period() as usize] += 1;
                 }
@@ -165,7 +189,7 @@ proptest! {
                 Step::Grant { more } => {
                     let lease = record.limits.iter().flat_map(LimitState::leases).last();
                     if let Some(lease) = lease {
-                        record.grant(lease.limit, lease.period, lease.granted + more);
+                        record.grant(&granted(lease.limit, lease.period, lease.granted + more), 0);
                     }
                 }
                 Step::Forget => {

@@ -7,10 +7,10 @@ use tollgate_pricing::key::KeyHash;
 use tollgate_pricing::sync::{LeaseAsk, MAX_STALE_SECONDS, Reason};
 
 use super::{Gate, Loaded};
-use crate::admit::{Admission, Now, Permit, Refusal, admit, exhausted};
+use crate::admit::{Admission, Call, Now, Permit, Reach, Refusal, admit};
 use crate::host::{Host, Level};
 use crate::request::{MAX_KEY_BYTES, Request};
-use crate::route::RouteName;
+use crate::route::{Route, RouteName};
 use crate::shared::{self, Failed, Store};
 
 const STALE_NS: u64 = MAX_STALE_SECONDS * 1_000_000_000;
@@ -57,7 +57,7 @@ impl<H: Host> Gate<H> {
             None => Decision::Wait(Want::Key(hash)),
             Some(None) => refuse_key(Reason::InvalidKey),
             Some(Some(subscription)) => {
-                let decision = self.decide_known(subscription, hash, &loaded, route.name.clone());
+                let decision = self.decide_known(subscription, hash, &loaded, route);
                 match decision {
                     // The record is ahead of this VM's catalog, but not of the process's.
                     Decision::Wait(Want::Key(_)) if self.load_newer_catalog() => {
@@ -86,8 +86,9 @@ impl<H: Host> Gate<H> {
         subscription: SubscriptionId,
         key: KeyHash,
         loaded: &Loaded,
-        route: Rc<RouteName>,
+        route: &Route,
     ) -> Decision {
+        let name = route.name.clone();
         if self.host.monotonic_ns().saturating_sub(self.head.heard_ns) > STALE_NS {
             return unavailable();
         }
@@ -98,28 +99,30 @@ impl<H: Host> Gate<H> {
             // Read anew in every try: a VM may have been held up since the last.
             let mono_ns = self.host.monotonic_ns();
             let now = Now { wall_ms: self.head.wall_ms(mono_ns), mono_ns };
-            match admit(record, product, &route.api, now) {
-                Admission::Empty(ask) => {
-                    let until_ns = spent.get(&(subscription, ask.limit, ask.period));
-                    if let Some(product) = product
-                        && until_ns.is_some_and(|until_ns| *until_ns > now.mono_ns)
-                    {
-                        let refusal = exhausted(record, product, &ask, now);
-                        return (Store::No, Admission::Refused(refusal));
-                    }
-                    (Store::No, Admission::Empty(ask))
-                }
+            let call = Call {
+                product,
+                api: &route.name.api,
+                operation: &route.name.operation,
+                weight: route.weight,
+                now,
+                reach: Reach::Near,
+                spent: &|limit, period| {
+                    let until_ns = spent.get(&(subscription, limit, period))?;
+                    until_ns.checked_sub(mono_ns).filter(|left| *left > 0)
+                },
+            };
+            match admit(record, &call) {
                 admission @ Admission::Admitted { .. } => (Store::Yes, admission),
                 admission => (Store::No, admission),
             }
         });
         match changed {
-            Ok(Admission::Admitted { permit, low }) => {
+            Ok(Admission::Admitted { permit, low, .. }) => {
                 self.sync.touch(subscription);
                 self.sync.ask_soon(low);
-                Decision::Go { permit: Some(permit), route: Some(route) }
+                Decision::Go { permit: Some(permit), route: Some(name) }
             }
-            Ok(Admission::Refused(refusal)) => refuse(refusal, Some(subscription), Some(route)),
+            Ok(Admission::Refused(refusal)) => refuse(refusal, Some(subscription), Some(name)),
             Ok(Admission::Empty(ask)) => Decision::Wait(Want::Lease(ask)),
             Ok(Admission::Outdated) | Err(Failed::Missing) => Decision::Wait(Want::Key(key)),
             Err(failed @ (Failed::Busy | Failed::Damaged)) => {
@@ -128,7 +131,7 @@ impl<H: Host> Gate<H> {
                         .log(Level::Error, &format!("the record of {subscription} is damaged"));
                 }
                 let refusal = Refusal::passing(Reason::Busy, 1_000);
-                refuse(refusal, Some(subscription), Some(route))
+                refuse(refusal, Some(subscription), Some(name))
             }
         }
     }

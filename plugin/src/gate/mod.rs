@@ -24,7 +24,7 @@ use crate::reply::{Reply, status_of};
 use crate::request::Request;
 use crate::route::RouteName;
 use crate::settings::Settings;
-use crate::settle::{Ending, NoSlot, settle};
+use crate::settle::{Ending, Measured, NoSlot, settle};
 use crate::shared::{self, Failed, Head, Store};
 use crate::sync::Sync;
 use crate::sync::rows::RowKey;
@@ -134,7 +134,14 @@ impl<H: Host> Gate<H> {
                 }
             }
         };
-        let key = RowKey { subscription, route: call.route, status, outcome, minute: call.minute };
+        let key = RowKey {
+            subscription,
+            route: call.route,
+            status,
+            outcome,
+            would_refuse: None,
+            minute: call.minute,
+        };
         let elapsed_ns = self.host.monotonic_ns().saturating_sub(call.started_ns);
         self.sync.rows.add(key, elapsed_ns);
     }
@@ -286,7 +293,8 @@ impl<H: Host> Gate<H> {
         self.host.reply(&Reply::new(refusal, places));
         let status = status_of(refusal.reason);
         let outcome = Outcome::Refused(refusal.reason);
-        let key = RowKey { subscription, route, status, outcome, minute: self.minute() };
+        let minute = self.minute();
+        let key = RowKey { subscription, route, status, outcome, would_refuse: None, minute };
         let elapsed_ns = self.host.monotonic_ns().saturating_sub(since_ns);
         self.sync.rows.add(key, elapsed_ns);
     }
@@ -295,7 +303,7 @@ impl<H: Host> Gate<H> {
     fn settle(&mut self, permit: Permit, ending: Ending) {
         let subscription = permit.subscription();
         let settled = shared::update(&self.host, subscription, |record| {
-            match settle(record, &permit, ending) {
+            match settle(record, &permit, ending, &Measured::default()) {
                 Ok(()) => (Store::Yes, true),
                 Err(NoSlot) => (Store::No, false),
             }
@@ -312,7 +320,7 @@ impl<H: Host> Gate<H> {
     pub(crate) fn remember_exhausted(&mut self, ask: &LeaseAsk) {
         if self.exhausted.len() < MAX_EXHAUSTED {
             let until_ns = self.host.monotonic_ns().saturating_add(EXHAUSTED_NS);
-            self.exhausted.insert((ask.subscription, ask.limit, ask.period), until_ns);
+            self.exhausted.insert(ask.about(), until_ns);
         }
     }
 

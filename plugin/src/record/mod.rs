@@ -9,7 +9,7 @@ pub use codec::{Damaged, MAX_RECORD_BYTES};
 use tollgate_pricing::gate::{GateProduct, Limit, MAX_LIMITS};
 use tollgate_pricing::id::{SubscriptionId, Tag};
 use tollgate_pricing::sync::{
-    Access, LeaseReport, MAX_SLOTS, RecordReport, Slot, SubscriptionState,
+    Access, LeaseAnswer, LeaseReport, MAX_SLOTS, RecordReport, Slot, SubscriptionState,
 };
 use tollgate_pricing::timeline::{Period, Timeline};
 
@@ -179,8 +179,9 @@ impl Record {
         leases.iter_mut().find(|lease| lease.period == period)
     }
 
-    /// Takes over the host's cumulative grant for a quota's period.
-    pub fn grant(&mut self, limit: Tag, period: u32, granted: u64) {
+    /// Takes over the host's cumulative grant, asked for at `_sent_ns` on the monotonic clock.
+    pub fn grant(&mut self, answer: &LeaseAnswer, _sent_ns: u64) {
+        let LeaseAnswer { limit, period, granted, .. } = *answer;
         let known = self.quotas.iter().find(|(quota, _)| *quota == limit);
         let Some(period) = known.and_then(|(_, periods)| periods.get(period)) else { return };
         if self.quota_mut(limit).is_none() && self.limits.len() < MAX_LIMITS {

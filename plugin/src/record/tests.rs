@@ -2,8 +2,8 @@
 
 use std::num::{NonZeroU32, NonZeroU64};
 
-use tollgate_pricing::gate::{QuotaPeriod, Rule};
-use tollgate_pricing::sync::QuotaPeriods;
+use tollgate_pricing::gate::{Meter, OnOutage, QuotaPeriod, Rule, Scope};
+use tollgate_pricing::sync::{LeaseOutcome, QuotaPeriods};
 use tollgate_pricing::timeline::Run;
 
 use super::*;
@@ -24,24 +24,38 @@ fn state(revision: u64, billing: Timeline, quota: Timeline) -> SubscriptionState
         expires_ms: None,
         periods: billing,
         quotas: vec![QuotaPeriods { limit: Tag::of("hourly"), periods: quota }],
+        overrides: Vec::new(),
     }
 }
 
 fn limit(id: &str, rule: Rule) -> Limit {
-    Limit { id: id.to_owned(), rule }
+    Limit { id: id.to_owned(), on: None, rule, enforce: true }
 }
 
 fn rate(id: &str) -> Limit {
     let calls = NonZeroU32::MIN;
-    limit(id, Rule::SlidingWindow { calls, period_seconds: NonZeroU32::MIN })
+    limit(id, Rule::SlidingWindow { calls, period_seconds: NonZeroU32::MIN, scope: Scope::Gateway })
 }
 
 fn quota(id: &str) -> Limit {
-    limit(id, Rule::Quota { calls: NonZeroU64::MIN, period: QuotaPeriod::Billing })
+    limit(
+        id,
+        Rule::Quota {
+            units: NonZeroU64::MIN,
+            meter: Meter::Calls,
+            period: QuotaPeriod::Billing,
+            hard: true,
+        },
+    )
+}
+
+fn granted(limit: Tag, period: u32, granted: u64) -> LeaseAnswer {
+    let (subscription, outcome) = (SubscriptionId(7), LeaseOutcome::Granted);
+    LeaseAnswer { subscription, limit, period, granted, lasts_ms: None, outcome }
 }
 
 fn product(limits: Vec<Limit>) -> GateProduct {
-    GateProduct { id: "basic".to_owned(), apis: Vec::new(), limits }
+    GateProduct { id: "basic".to_owned(), apis: Vec::new(), limits, on_outage: OnOutage::Deny }
 }
 
 #[test]
@@ -64,7 +78,7 @@ fn news_are_a_higher_revision_or_any_periods_told_further_ahead() {
 fn a_quota_is_not_forgotten_while_its_period_runs() {
     let mut record = Record::unconfirmed(&state(1, line(2, 60), line(2, 60)));
     record.take(&state(1, line(2, 60), line(2, 60)));
-    record.grant(Tag::of("hourly"), 1, 10);
+    record.grant(&granted(Tag::of("hourly"), 1, 10), 0);
     record.lease_mut(Tag::of("hourly"), 1).unwrap().used = 10;
 
     let other = product(vec![rate("hourly")]);

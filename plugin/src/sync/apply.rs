@@ -168,17 +168,15 @@ impl<H: Host> Gate<H> {
 
     fn apply_lease(&mut self, sent: &Sent, answer: &LeaseAnswer) {
         let granted = shared::update(&self.host, answer.subscription, |record: &mut Record| {
-            record.grant(answer.limit, answer.period, answer.granted);
+            record.grant(answer, sent.at_ns);
             (Store::Yes, ())
         });
-        let is_it = |ask: &&LeaseAsk| {
-            (ask.subscription, ask.limit, ask.period)
-                == (answer.subscription, answer.limit, answer.period)
-        };
+        let is_it =
+            |ask: &&LeaseAsk| ask.about() == (answer.subscription, answer.limit, answer.period);
         let Some(ask) = sent.leases.iter().find(is_it) else { return };
         match answer.outcome {
-            LeaseOutcome::Granted => self.sync.may_ask_again(ask),
-            LeaseOutcome::Exhausted => {
+            LeaseOutcome::Granted | LeaseOutcome::Wait { .. } => self.sync.may_ask_again(ask),
+            LeaseOutcome::Exhausted { .. } => {
                 self.sync.may_ask_again(ask);
                 if granted.is_ok() {
                     self.remember_exhausted(ask);

@@ -79,9 +79,9 @@ impl Sent {
             // Every answer brings it.
             Question::Catalog => true,
             Question::Key(key) => self.keys.contains(&key),
-            Question::Lease(subscription, limit, period) => self.leases.iter().any(|ask| {
-                (ask.subscription, ask.limit, ask.period) == (subscription, limit, period)
-            }),
+            Question::Lease(subscription, limit, period) => {
+                self.leases.iter().any(|ask| ask.about() == (subscription, limit, period))
+            }
         }
     }
 }
@@ -121,7 +121,8 @@ impl Sync {
 
     /// This lease may be asked for again: the question was answered.
     fn may_ask_again(&mut self, ask: &LeaseAsk) {
-        let answered = Question::Lease(ask.subscription, ask.limit, ask.period);
+        let (subscription, limit, period) = ask.about();
+        let answered = Question::Lease(subscription, limit, period);
         self.asked.retain(|(question, _)| *question != answered);
     }
 
@@ -146,7 +147,10 @@ impl<H: Host> Gate<H> {
         let question = match want {
             Want::Catalog => Question::Catalog,
             Want::Key(key) => Question::Key(key),
-            Want::Lease(ask) => Question::Lease(ask.subscription, ask.limit, ask.period),
+            Want::Lease(ask) => {
+                let (subscription, limit, period) = ask.about();
+                Question::Lease(subscription, limit, period)
+            }
         };
         let is_asked = self.sync.asked.iter().any(|(asked, _)| *asked == question);
         if is_asked || self.sync.calls.values().any(|sent| sent.asks(question)) {
@@ -274,6 +278,7 @@ impl<H: Host> Gate<H> {
             protocol: PROTOCOL,
             boot,
             ledger: head.as_ref().and_then(|head| head.ledger),
+            epoch: head.as_ref().map_or(0, |head| head.epoch),
             since: head.as_ref().map(|head| head.revision),
             catalog: head.as_ref().map(|head| head.catalog),
             swept_through_ms: head.as_ref().and_then(|head| head.swept_through_ms),

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use serde_json::value::RawValue;
 use tollgate_pricing::id::{Hex128, SubscriptionId};
-use tollgate_pricing::sync::{MAX_ROWS, Outcome, Row, RowBatch, RowsAck};
+use tollgate_pricing::sync::{MAX_ROWS, Outcome, Reason, Row, RowBatch, RowsAck};
 
 use crate::route::RouteName;
 
@@ -26,6 +26,8 @@ pub struct RowKey {
     pub status: u16,
     /// What became of them.
     pub outcome: Outcome,
+    /// What they would have been refused for, if anyone but observed.
+    pub would_refuse: Option<Reason>,
     /// Unix minute.
     pub minute: u32,
 }
@@ -93,6 +95,7 @@ impl Rows {
                     operation,
                     status: key.status,
                     outcome: key.outcome,
+                    would_refuse: key.would_refuse,
                     minute: key.minute,
                     calls: sum.calls,
                     latency_us: sum.latency_us,
@@ -113,6 +116,7 @@ mod tests {
 
     fn key(subscription: u64, minute: u32) -> RowKey {
         RowKey {
+            would_refuse: None,
             subscription: Some(SubscriptionId(subscription)),
             route: Some(Rc::new(RouteName { api: "a".into(), operation: "o".into() })),
             status: 200,

@@ -32,7 +32,7 @@ const RESERVED_HEADERS: [&str; 8] = [
 
 /// Where keys are when the catalog does not say.
 pub(super) fn default_key() -> KeyPlaces {
-    KeyPlaces { header: "x-api-key".to_owned(), query: None }
+    KeyPlaces { header: "x-api-key".to_owned(), query: None, imported: false }
 }
 
 /// Reads where callers put their key.
@@ -43,6 +43,7 @@ pub(super) fn key(place: &Place<'_>, log: &mut Log) -> Option<KeyPlaces> {
         Some(KeyPlaces {
             header: header.unwrap_or_else(|| Some(default_key().header))?,
             query: query.map_or(Some(None), |name| name.map(Some))?,
+            imported: false,
         })
     })
 }
@@ -166,7 +167,7 @@ fn operation(
             );
             place.mistake(log, message);
         }
-        Some(Operation { id: id?, method, path, open: open.unwrap_or(Some(false))? })
+        Some(Operation { id: id?, method, path, open: open.unwrap_or(Some(false))?, weight: 1 })
     })
 }
 

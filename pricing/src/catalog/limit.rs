@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use crate::gate::{Limit, MAX_RATE_CALLS, Rule};
+use crate::gate::{Limit, MAX_RATE_CALLS, Meter, Rule, Scope};
 
 use super::duration::{quota_period, rate_period};
 use super::id::Ids;
@@ -36,7 +36,7 @@ pub(super) fn limit(place: &Place<'_>, ids: &mut Ids, log: &mut Log) -> Option<L
                 None
             }
         };
-        Some(Limit { id: id?, rule: rule? })
+        Some(Limit { id: id?, on: None, rule: rule?, enforce: true })
     })
 }
 
@@ -65,7 +65,11 @@ fn rate(place: &Place<'_>, log: &mut Log) -> Option<Rule> {
         let calls = fields.required("calls").and_then(|place| rate_calls(&place, log));
         let period = fields.required("period").and_then(|place| rate_period(&place, log));
         let Some(burst_place) = fields.optional("burst") else {
-            return Some(Rule::SlidingWindow { calls: calls?, period_seconds: period? });
+            return Some(Rule::SlidingWindow {
+                calls: calls?,
+                period_seconds: period?,
+                scope: Scope::Gateway,
+            });
         };
         let burst = rate_calls(&burst_place, log);
         let (calls, period_seconds, burst) = (calls?, period?, burst?);
@@ -79,7 +83,7 @@ fn rate(place: &Place<'_>, log: &mut Log) -> Option<Rule> {
             );
             return None;
         }
-        Some(Rule::TokenBucket { calls, period_seconds, burst })
+        Some(Rule::TokenBucket { calls, period_seconds, burst, scope: Scope::Gateway })
     })
 }
 
@@ -98,6 +102,6 @@ fn quota(place: &Place<'_>, log: &mut Log) -> Option<Rule> {
     place.fields(log, "a quota such as `{ calls: 50000, period: 30d }`", |fields, log| {
         let calls = fields.required("calls").and_then(|place| place.calls(log));
         let period = fields.required("period").and_then(|place| quota_period(&place, log));
-        Some(Rule::Quota { calls: calls?, period: period? })
+        Some(Rule::Quota { units: calls?, meter: Meter::Calls, period: period?, hard: true })
     })
 }

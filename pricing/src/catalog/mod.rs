@@ -3,7 +3,7 @@
 use std::fmt;
 use std::num::NonZeroU32;
 
-use crate::gate::{Api, GateCatalog, GateProduct, KeyPlaces, Limit};
+use crate::gate::{Answers, Api, GateCatalog, GateProduct, KeyPlaces, Limit, OnOutage};
 use crate::key::KeySecrets;
 use crate::money::{BadCurrency, Currency};
 use crate::quote::Model;
@@ -29,6 +29,9 @@ use place::Place;
 
 /// APIs in a catalog.
 pub const MAX_APIS: usize = 100;
+/// How long a gateway goes on without hearing from the host, unless the catalog says less.
+#[expect(clippy::as_conversions, clippy::cast_possible_truncation, reason = "15 minutes")]
+const MAX_STALE: u32 = crate::sync::MAX_STALE_SECONDS as u32;
 /// Products in a catalog.
 pub const MAX_PRODUCTS: usize = 1_000;
 
@@ -39,6 +42,10 @@ pub struct Catalog {
     pub currency: Currency,
     /// Where callers put their key.
     pub key: KeyPlaces,
+    /// How refusals are answered.
+    pub answers: Answers,
+    /// How long a gateway goes on without hearing from the host.
+    pub max_stale_seconds: u32,
     /// In the order written, not empty.
     pub apis: Vec<Api>,
     /// In the order written, not empty.
@@ -62,6 +69,8 @@ pub struct Product {
     pub price: Model,
     /// What it lets through; any number of calls when empty.
     pub limits: Vec<Limit>,
+    /// What becomes of calls that only the host could allow, while it cannot be asked.
+    pub on_outage: OnOutage,
 }
 
 /// How long a billing period is. Calendar ones are in UTC, counted from the subscription's anchor.
@@ -124,6 +133,8 @@ impl Catalog {
             revision,
             secrets,
             key: self.key.clone(),
+            max_stale_seconds: self.max_stale_seconds,
+            answers: self.answers.clone(),
             apis: self.apis.clone(),
             products: self
                 .products
@@ -132,6 +143,7 @@ impl Catalog {
                     id: product.id.clone(),
                     apis: product.apis.clone(),
                     limits: product.limits.clone(),
+                    on_outage: product.on_outage,
                 })
                 .collect(),
         }
@@ -158,6 +170,8 @@ fn catalog(place: &Place<'_>, log: &mut Log) -> Option<Catalog> {
         Some(Catalog {
             currency: currency?,
             key: key.unwrap_or_else(|| Some(api::default_key()))?,
+            answers: Answers::default(),
+            max_stale_seconds: MAX_STALE,
             apis: apis?,
             products: products?,
         })

@@ -1,6 +1,6 @@
 //! The products of a catalog.
 
-use crate::gate::{MAX_LIMITS, Rule};
+use crate::gate::{MAX_LIMITS, OnOutage, Rule};
 use crate::money::Currency;
 use crate::quote::Model;
 
@@ -53,6 +53,7 @@ pub(super) fn product(
             every: every.unwrap_or(Some(BillingPeriod::Month))?,
             price: price?,
             limits: limits?,
+            on_outage: OnOutage::default(),
             id,
         })
     })

@@ -24,6 +24,7 @@ fn product(price: Model) -> Product {
         every: BillingPeriod::Month,
         price,
         limits: Vec::new(),
+        on_outage: crate::gate::OnOutage::Deny,
     }
 }
 

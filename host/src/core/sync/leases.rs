@@ -69,10 +69,10 @@ pub(super) fn answer(
     ask: &LeaseAsk,
     now: Timestamp,
 ) -> Result<LeaseAnswer, Refusal> {
-    let (subscription, limit, period) = (ask.subscription, ask.limit, ask.period);
+    let (subscription, limit, period) = ask.about();
     let of = LeaseOf { subscription, quota: limit, period };
     let (granted, outcome) = granted(ledger, boot, of, ask, now)?;
-    Ok(LeaseAnswer { subscription, limit, period, granted, outcome })
+    Ok(LeaseAnswer { subscription, limit, period, granted, lasts_ms: None, outcome })
 }
 
 fn granted(
@@ -87,7 +87,7 @@ fn granted(
     };
     let leases = ledger.leases(of)?;
     let before = leases.iter().find(|lease| lease.boot == boot).map_or(0, |lease| lease.granted);
-    if before > ask.granted {
+    if before > ask.lease.granted {
         // The answer to an earlier ask is under way or lost: this one tells it again.
         return Ok((before, LeaseOutcome::Granted));
     }
@@ -96,14 +96,14 @@ fn granted(
         Access::Suspended | Access::Ended => None,
     };
     // Nobody was ever granted more than the ledger knows: a process that says so is not believed.
-    let Some(limit) = limit.filter(|_| before == ask.granted) else {
+    let Some(limit) = limit.filter(|_| before == ask.lease.granted) else {
         return Ok((before, LeaseOutcome::Outdated));
     };
     let units = grant(limit, &leases, boot, ask.want, now);
     // A process that takes and returns for ever comes to the end of the numbers: no more for it.
     let after = before.saturating_add(units);
     if units == 0 || i64::try_from(after).is_err() {
-        return Ok((before, LeaseOutcome::Exhausted));
+        return Ok((before, LeaseOutcome::Exhausted { retry_ms: 1_000 }));
     }
     ledger.grant(of, boot, after)?;
     Ok((after, LeaseOutcome::Granted))
@@ -120,8 +120,8 @@ fn quota_now(
     let rule = catalog
         .product(&row.public.product)
         .and_then(|product| product.limits.iter().find(|limit| limit.tag() == of.quota))
-        .map(|limit| limit.rule);
-    let Some(Rule::Quota { calls, period }) = rule else {
+        .map(|limit| limit.rule.clone());
+    let Some(Rule::Quota { units, period, .. }) = rule else {
         return Ok(None);
     };
     let Some(before) = of.period.checked_sub(1) else {
@@ -134,6 +134,7 @@ fn quota_now(
         QuotaPeriod::Billing => {
             ledger.period(of.subscription, of.period)?.map(|period| (period.start, period.end))
         }
+        QuotaPeriod::Calendar { .. } | QuotaPeriod::Lifetime => None,
     };
     let Some((start, end)) = bounds else {
         return Ok(None);
@@ -141,7 +142,7 @@ fn quota_now(
     // A gateway's clock may be off by what it has not heard from the host.
     let slack = SignedDuration::from_secs(i64::try_from(MAX_STALE_SECONDS).unwrap_or(i64::MAX));
     let near = start.duration_since(now) <= slack && now.duration_since(end) <= slack;
-    Ok(near.then_some(calls.get()))
+    Ok(near.then_some(units.get()))
 }
 
 /// How many units a process gets: little at first, what it wants later, and never more than half

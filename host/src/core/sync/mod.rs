@@ -50,6 +50,7 @@ impl Request for Sync {
             subscriptions: Vec::new(),
             keys: Vec::new(),
             leases: Vec::new(),
+            recalls: Vec::new(),
         };
         if request.ledger.is_some_and(|known| known != answer.ledger) {
             // Its usage is another ledger's. Nothing is acknowledged, so that it keeps it.

@@ -36,6 +36,7 @@ pub(super) fn of(
         expires_ms: None,
         periods: Timeline::of(&billing),
         quotas,
+        overrides: Vec::new(),
     })
 }
 
@@ -47,11 +48,16 @@ fn quotas(
 ) -> Vec<QuotaPeriods> {
     let mut quotas = Vec::new();
     for limit in &product.limits {
-        let periods = match limit.rule {
+        let periods = match &limit.rule {
             Rule::SlidingWindow { .. } | Rule::TokenBucket { .. } => continue,
+            Rule::Quota {
+                period: QuotaPeriod::Calendar { .. } | QuotaPeriod::Lifetime, ..
+            } => {
+                continue;
+            }
             Rule::Quota { period: QuotaPeriod::Billing, .. } => billing.to_vec(),
             Rule::Quota { period: QuotaPeriod::Seconds(seconds), .. } => {
-                equal_spans(seconds, row.public.anchor, billing, now)
+                equal_spans(*seconds, row.public.anchor, billing, now)
             }
         };
         quotas.push(QuotaPeriods { limit: limit.tag(), periods: Timeline::of(&periods) });

@@ -12,7 +12,7 @@ use tollgate_pricing::timeline::Timeline;
 use super::super::health::ReadHealth;
 use super::super::keys::{AddKey, RevokeKey};
 use super::super::subscriptions::{CancelSubscription, ResumeSubscription, SuspendSubscription};
-use super::super::testing::{CATALOG, World, ask, batch, boot, lease, nothing, slot};
+use super::super::testing::{CATALOG, World, ask, batch, boot, lease, nothing, question, slot};
 use super::super::usage::ReadUsage;
 use super::Sync;
 
@@ -20,6 +20,7 @@ const MERGED: &[&str] = &["slots", "leases", "calls", "incarnations", "batches",
 
 fn row(minute: u32, status: u16, calls: u64) -> Row {
     Row {
+        would_refuse: None,
         subscription: Some(SubscriptionId(1)),
         api: Some("address".to_owned()),
         operation: None,
@@ -260,8 +261,7 @@ fn asks_for_what_is_not_there_get_nothing() {
     let id = world.subscribe("quota");
     let free = world.subscribe("free");
     let mut check = |subscription, limit: &str, period, why: &str| {
-        let leases =
-            vec![LeaseAsk { subscription, limit: Tag::of(limit), period, granted: 0, want: 5 }];
+        let leases = vec![question(subscription, Tag::of(limit), period, 0, 5)];
         let request = SyncRequest { leases, ..nothing(boot(1)) };
         let answer = world.sync(gateway, request);
         assert_eq!(answer.leases[0].granted, 0, "{why}");
@@ -663,7 +663,8 @@ prop_compose! {
     fn any_ask()(id in number(), known in any::<bool>(), limit in any::<u32>(), period in small(),
         granted in number(), want in number()) -> LeaseAsk {
         let limit = if known { Tag::of("monthly") } else { Tag(limit) };
-        LeaseAsk { subscription: SubscriptionId(id), limit, period, granted, want }
+        let lease = LeaseReport { limit, period, granted, ..LeaseReport::default() };
+        LeaseAsk { subscription: SubscriptionId(id), lease, want, need: 1 }
     }
 }
 

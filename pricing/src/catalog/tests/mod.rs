@@ -4,7 +4,7 @@ mod mistakes;
 mod texts;
 
 use super::*;
-use crate::gate::{QuotaPeriod, Rule};
+use crate::gate::{Meter, QuotaPeriod, Rule, Scope};
 
 /// A small catalog without a mistake; the tables below change one thing in it.
 const GOOD: &str = "\
@@ -142,18 +142,28 @@ fn limits_become_rules() {
         burst,
         "{ calls: 10, period: day }",
         0,
-        Rule::SlidingWindow { calls: ten, period_seconds: day },
+        Rule::SlidingWindow { calls: ten, period_seconds: day, scope: Scope::Gateway },
     );
     check(
         burst,
         "{ calls: 10, period: 10s, burst: 1 }",
         0,
-        Rule::TokenBucket { calls: ten, period_seconds: ten, burst: NonZeroU32::MIN },
+        Rule::TokenBucket {
+            calls: ten,
+            period_seconds: ten,
+            burst: NonZeroU32::MIN,
+            scope: Scope::Gateway,
+        },
     );
     check(
         "{ calls: 50000, period: 30d }",
         "{ calls: 1, period: billing }",
         1,
-        Rule::Quota { calls: std::num::NonZeroU64::MIN, period: QuotaPeriod::Billing },
+        Rule::Quota {
+            units: std::num::NonZeroU64::MIN,
+            meter: Meter::Calls,
+            period: QuotaPeriod::Billing,
+            hard: true,
+        },
     );
 }
