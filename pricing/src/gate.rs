@@ -9,9 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::Tag;
 use crate::key::KeySecrets;
-use crate::sync::Reason;
+use crate::sync::{MAX_ANSWER_BYTES, Reason};
 
-/// Limits a subscription's record can hold (law 8).
+/// Limits of a product, and so of a subscription's record (law 8).
+///
+/// Any limit may be of any kind, so a record of 8 KiB holds the worst of them, with every limit at
+/// its largest at once: the 64 sub-buckets of a sliding window in each Envoy process, or the three
+/// leases of a quota, and beside it a timeline of eight runs and an override. The plugin's record
+/// is tested at that bound.
 pub const MAX_LIMITS: usize = 16;
 /// The longest id of an API, operation, product or limit.
 pub const MAX_ID_BYTES: usize = 64;
@@ -21,6 +26,11 @@ pub const MAX_RATE_PERIOD_SECONDS: u32 = 24 * 60 * 60;
 pub const MAX_RATE_CALLS: u32 = 1_000_000_000;
 /// The most units one call of an operation may weigh.
 pub const MAX_WEIGHT: u32 = 1_000_000;
+/// How long a token bucket may take to fill: past it, the arithmetic of gateways could run over.
+pub const MAX_FILL_SECONDS: u32 = 30 * 24 * 60 * 60;
+/// The largest catalog as JSON: it is a part of one answer, and one value of shared data.
+pub const MAX_GATE_CATALOG_BYTES: usize = 4 * 1024 * 1024;
+const _: () = assert!(MAX_GATE_CATALOG_BYTES <= MAX_ANSWER_BYTES / 4);
 
 /// What a gateway needs to know of one catalog revision.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -45,7 +55,7 @@ pub struct GateCatalog {
 /// Where callers put their key; the header wins.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct KeyPlaces {
-    /// The header's name, lower case.
+    /// The header's name, lower case. In `authorization` a key may follow the word `Bearer`.
     pub header: String,
     /// The query parameter's name, if keys may come in the URL.
     pub query: Option<String>,
@@ -185,7 +195,7 @@ pub enum Rule {
         calls: NonZeroU32,
         /// The period of the gain.
         period_seconds: NonZeroU32,
-        /// The bucket's size. Under [`Scope::Fleet`] it holds more than a second's gain.
+        /// The bucket's size. Under [`Scope::Fleet`] at least a call more than a second's gain.
         burst: NonZeroU32,
         /// Where calls are counted together.
         scope: Scope,
@@ -288,7 +298,27 @@ impl Rule {
         }
     }
 
-    /// This rule with a subscription's own numbers.
+    /// Whether its numbers can be kept. Those of a catalog can; an [`Override`] may bring others,
+    /// and so may a new catalog under an old override.
+    pub fn check(&self) -> Result<(), BadRule> {
+        let Self::TokenBucket { calls, period_seconds, burst, scope } = self else { return Ok(()) };
+        let wide = |number: &NonZeroU32| u64::from(number.get());
+        let filling = wide(burst).saturating_mul(wide(period_seconds));
+        if filling > wide(calls).saturating_mul(MAX_FILL_SECONDS.into()) {
+            let (calls, period_seconds, burst) = (*calls, *period_seconds, *burst);
+            return Err(BadRule::FillsTooSlowly { calls, period_seconds, burst });
+        }
+        // A grant may last a second, and the host holds back what the bucket gains meanwhile. Less
+        // than one call would be left of a smaller bucket: it would never let any pass.
+        let least = wide(calls).div_ceil(wide(period_seconds)).saturating_add(1);
+        if *scope == Scope::Fleet && wide(burst) < least {
+            return Err(BadRule::FleetBurst { least, burst: *burst });
+        }
+        Ok(())
+    }
+
+    /// This rule with a subscription's own numbers. Where they go past a bound the bound holds;
+    /// [`Rule::check`] tells whether the result can be kept.
     #[must_use]
     pub fn with(mut self, own: &Override) -> Self {
         let rate = || {
@@ -306,3 +336,36 @@ impl Rule {
         self
     }
 }
+
+/// Why a token bucket cannot be kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum BadRule {
+    /// It takes longer than [`MAX_FILL_SECONDS`] to fill.
+    #[error(
+        "expected a burst that {calls} calls per {period_seconds} s refill within 30 days, found \
+         {burst}"
+    )]
+    FillsTooSlowly {
+        /// Calls gained per period.
+        calls: NonZeroU32,
+        /// The period of the gain.
+        period_seconds: NonZeroU32,
+        /// The bucket's size.
+        burst: NonZeroU32,
+    },
+    /// Over the fleet it holds too little.
+    #[error(
+        "expected a burst of at least {least}, one more than a second's gain, which is held back \
+         while gateways spend what they were granted, found {burst}: write more, or `scope: \
+         gateway` to count in each Envoy process"
+    )]
+    FleetBurst {
+        /// The least size of such a bucket.
+        least: u64,
+        /// The bucket's size.
+        burst: NonZeroU32,
+    },
+}
+
+#[cfg(test)]
+mod tests;

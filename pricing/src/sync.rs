@@ -158,6 +158,20 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every one.
+    pub const ALL: [Self; 10] = [
+        Self::MissingKey,
+        Self::InvalidKey,
+        Self::SubscriptionInactive,
+        Self::ApiNotInProduct,
+        Self::NotFound,
+        Self::BadRequest,
+        Self::RateLimited,
+        Self::QuotaExceeded,
+        Self::Busy,
+        Self::HostUnavailable,
+    ];
+
     /// The word in answers and reports, as serde writes it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -421,3 +435,6 @@ pub enum LeaseOutcome {
     /// There is no such limit to draw on now: what the gate knows is out of date.
     Outdated,
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,6 +62,12 @@ impl Timeline {
         line
     }
 
+    /// As much of it as a record holds: whoever sent more is not this version's host.
+    #[must_use]
+    pub fn bounded(&self) -> Self {
+        Self { runs: self.runs.iter().take(MAX_RUNS).copied().collect(), ..*self }
+    }
+
     fn add(&mut self, seconds: u32) -> bool {
         if let Some(run) = self.runs.last_mut().filter(|run| run.seconds == seconds) {
             run.count = run.count.saturating_add(1);
@@ -78,11 +84,12 @@ impl Timeline {
     pub fn iter(&self) -> impl Iterator<Item = Period> {
         let mut start_ms = self.start_ms;
         let lengths = self.runs.iter().flat_map(|run| (0..run.count).map(|_| run.seconds));
-        (self.first..).zip(lengths).map(move |(number, seconds)| {
+        (0_u32..).zip(lengths).map_while(move |(place, seconds)| {
+            let number = self.first.checked_add(place)?;
             let length_ms = u64::from(seconds).saturating_mul(MILLIS);
             let period = Period { number, start_ms, end_ms: start_ms.saturating_add(length_ms) };
             start_ms = period.end_ms;
-            period
+            Some(period)
         })
     }
 

@@ -114,7 +114,7 @@ products:
     #[test]
     fn all_mistakes_are_listed_with_their_places() {
         insta::assert_snapshot!(found(BROKEN, Output::Table), @r"
-        shop.yaml:2:1 colour: unknown field: expected currency, key, apis, products
+        shop.yaml:2:1 colour: unknown field: expected currency, key, answers, max_stale, apis, products
         shop.yaml:7:12 products[0].apis[0]: no API has the id `b` (did you mean `a`?)
         shop.yaml:8:41 products[0].price.metered.amount: expected a price of zero or more, found -1
         shop.yaml:10:34 products[0].limits[0].quota.calls: expected a whole number from 1 to 1000000000000000, found 0

@@ -1,101 +1,125 @@
-//! The APIs of a catalog, their operations, and where callers put their key.
+//! The APIs of a catalog and their operations, and what the rest of it may say of them.
 
 use std::collections::BTreeMap;
 
-use crate::gate::{Api, KeyPlaces, Operation};
+use crate::gate::{Api, MAX_WEIGHT, Operation, Target};
 
-use super::all;
 use super::id::Ids;
+use super::key::MAX_NAME_BYTES;
 use super::mistake::Log;
 use super::path::{path, shape, template};
 use super::place::Place;
+use super::{MAX_APIS, all};
 
 /// Operations in one API.
 const MAX_OPERATIONS: usize = 1_000;
-/// The longest name of a header or query parameter.
-const MAX_NAME_BYTES: usize = 64;
 /// The longest name of a host (RFC 1035, 2.3.4).
 const MAX_HOST_BYTES: usize = 253;
 /// The longest part of it between dots.
 const MAX_LABEL_BYTES: usize = 63;
-/// Headers that mean something to the connection, and cannot be taken from a request.
-const RESERVED_HEADERS: [&str; 8] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
+/// What every call of an API without operations is.
+const ANY_OPERATION: &str = "*";
 
-/// Where keys are when the catalog does not say.
-pub(super) fn default_key() -> KeyPlaces {
-    KeyPlaces { header: "x-api-key".to_owned(), query: None, imported: false }
+/// The APIs as they are read, and all of their names, unusable ones too: whoever refers to one
+/// makes no second mistake.
+pub(super) struct Apis<'a> {
+    ids: Ids,
+    /// Names of operations by API.
+    operations: BTreeMap<String, Ids>,
+    /// Weights that make a difference, where they stand, and whose.
+    weights: Vec<(Place<'a>, Target)>,
+    /// All of them, if there is no mistake in any.
+    read: Option<Vec<Api>>,
 }
 
-/// Reads where callers put their key.
-pub(super) fn key(place: &Place<'_>, log: &mut Log) -> Option<KeyPlaces> {
-    place.fields(log, "a mapping such as `{ header: X-Api-Key }`", |fields, log| {
-        let header = fields.optional("header").map(|place| header(&place, log));
-        let query = fields.optional("query").map(|place| query(&place, log));
-        Some(KeyPlaces {
-            header: header.unwrap_or_else(|| Some(default_key().header))?,
-            query: query.map_or(Some(None), |name| name.map(Some))?,
-            imported: false,
-        })
-    })
-}
-
-fn header(place: &Place<'_>, log: &mut Log) -> Option<String> {
-    let expected = format!("the name of a header, at most {MAX_NAME_BYTES} bytes");
-    let name = place.parse(log, &expected, |text| {
-        let is_name = is_token(text) && text.len() <= MAX_NAME_BYTES;
-        is_name.then(|| text.to_ascii_lowercase())
-    })?;
-    if RESERVED_HEADERS.contains(&name.as_str()) {
-        place.mistake(
-            log,
-            format!("expected a header of its own, found `{name}`, which HTTP needs"),
-        );
-        return None;
+impl<'a> Apis<'a> {
+    /// Reads the list of APIs.
+    pub(super) fn read(place: Option<&Place<'a>>, log: &mut Log) -> Self {
+        let mut apis = Self {
+            ids: Ids::new("API"),
+            operations: BTreeMap::new(),
+            weights: Vec::new(),
+            read: None,
+        };
+        let mut doors = Doors::new();
+        let places = place.and_then(|place| place.filled_list(log, "APIs", MAX_APIS));
+        let read = |place: &Place<'a>| api(place, &mut apis, &mut doors, log);
+        apis.read = places.and_then(|places| all(places.iter().map(read)));
+        apis
     }
-    Some(name)
-}
 
-/// A token of RFC 9110, 5.6.2.
-fn is_token(text: &str) -> bool {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(is_part)
-}
+    /// All of them, if there is no mistake in any.
+    pub(super) fn into_list(self) -> Option<Vec<Api>> {
+        self.read
+    }
 
-fn query(place: &Place<'_>, log: &mut Log) -> Option<String> {
-    // Unreserved characters only (RFC 3986, 2.3): what needs no escape is written in one way.
-    let expected =
-        format!("the name of a query parameter, at most {MAX_NAME_BYTES} letters, digits and -._~");
-    place.parse(log, &expected, |text| {
-        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-        let is_name = !text.is_empty() && text.len() <= MAX_NAME_BYTES && text.bytes().all(is_part);
-        is_name.then(|| text.to_owned())
-    })
+    /// Reads a mention of an API.
+    pub(super) fn mention(&self, place: &Place<'_>, log: &mut Log) -> Option<String> {
+        self.ids.mention(place, "", log)
+    }
+
+    /// Reads a mention of an operation of an API whose calls are counted.
+    pub(super) fn mention_operation(
+        &self,
+        api: &str,
+        place: &Place<'_>,
+        log: &mut Log,
+    ) -> Option<String> {
+        // Without an entry the API's own id is a mistake.
+        let operations = self.operations.get(api)?;
+        if operations.is_empty() {
+            let message = format!("API `{api}` has no operations: leave `operation` out");
+            place.mistake(log, message);
+            return None;
+        }
+        let operation = operations.mention(place, &format!(" of API `{api}`"), log)?;
+        if self.counted(api).is_some_and(|mut all| !all.any(|(id, _)| id == operation)) {
+            let message =
+                format!("operation `{operation}` is open: its calls have no key and no limit");
+            place.mistake(log, message);
+            return None;
+        }
+        Some(operation)
+    }
+
+    /// The operations of an API whose calls are counted, and what each weighs. None while there
+    /// are mistakes in any API.
+    pub(super) fn counted(&self, api: &str) -> Option<impl Iterator<Item = (&str, u32)>> {
+        let api = self.read.as_ref()?.iter().find(|known| known.id == api)?;
+        let any = api.operations.is_empty().then_some((ANY_OPERATION, 1));
+        let closed = api.operations.iter().filter(|operation| !operation.open);
+        Some(any.into_iter().chain(closed.map(|it| (it.id.as_str(), it.weight))))
+    }
+
+    /// Weights other than 1 where they are written.
+    pub(super) fn weights(&self) -> &[(Place<'a>, Target)] {
+        &self.weights
+    }
 }
 
 /// The lines of hosts and paths: no two APIs may have the same.
-pub(super) type Doors = BTreeMap<(Option<String>, String), usize>;
+type Doors = BTreeMap<(Option<String>, String), usize>;
 
-/// Reads one API.
-pub(super) fn api(
-    place: &Place<'_>,
-    ids: &mut Ids,
+fn api<'a>(
+    place: &Place<'a>,
+    apis: &mut Apis<'a>,
     doors: &mut Doors,
     log: &mut Log,
 ) -> Option<Api> {
     place.fields(log, "an API", |fields, log| {
-        let id = fields.required("id").and_then(|place| ids.take(&place, log));
+        let id = fields.required("id").and_then(|place| apis.ids.take(&place, log));
         let host = fields.optional("host").map(|place| host(&place, log));
         let path = fields.optional("path").map(|place| path(&place, log));
-        let operations = fields.optional("operations").map(|place| operations(&place, log));
+        let mut ids = Ids::new("operation");
+        let mut weights = Vec::new();
+        let operations = fields
+            .optional("operations")
+            .map(|place| operations(&place, &mut ids, &mut weights, log));
+        if let Some(id) = &id {
+            apis.operations.insert(id.clone(), ids);
+            let target = |operation| Target { api: id.clone(), operation: Some(operation) };
+            apis.weights.extend(weights.into_iter().map(|(place, id)| (place, target(id))));
+        }
         let host = host.map_or(Some(None), |name| name.map(Some))?;
         let path = path.unwrap_or_else(|| Some("/".to_owned()))?;
         if let Some(line) = doors.insert((host.clone(), path.clone()), place.at().line) {
@@ -128,7 +152,15 @@ fn host(place: &Place<'_>, log: &mut Log) -> Option<String> {
     })
 }
 
-fn operations(place: &Place<'_>, log: &mut Log) -> Option<Vec<Operation>> {
+/// Weights other than 1, where they stand and of which operation.
+type Weights<'a> = Vec<(Place<'a>, String)>;
+
+fn operations<'a>(
+    place: &Place<'a>,
+    ids: &mut Ids,
+    weights: &mut Weights<'a>,
+    log: &mut Log,
+) -> Option<Vec<Operation>> {
     let places = place.list(log, "operations", MAX_OPERATIONS)?;
     if places.is_empty() {
         place.mistake(
@@ -137,18 +169,18 @@ fn operations(place: &Place<'_>, log: &mut Log) -> Option<Vec<Operation>> {
              operation",
         );
     }
-    let mut ids = Ids::new("operation");
     let mut matches = Matches::new();
-    let read = |place| operation(place, &mut ids, &mut matches, log);
+    let read = |place: &Place<'a>| operation(place, ids, weights, &mut matches, log);
     all(places.iter().map(read))
 }
 
 /// The lines of methods and shapes of paths: no two operations of an API may have the same.
 type Matches = BTreeMap<(Option<String>, String), usize>;
 
-fn operation(
-    place: &Place<'_>,
+fn operation<'a>(
+    place: &Place<'a>,
     ids: &mut Ids,
+    weights: &mut Weights<'a>,
     matches: &mut Matches,
     log: &mut Log,
 ) -> Option<Operation> {
@@ -158,6 +190,13 @@ fn operation(
         let method = fields.optional("method").map(|place| method(&place, log));
         let path = fields.required("path").and_then(|place| template(&place, log));
         let open = fields.optional("open").map(|place| place.truth(log));
+        let weight_place = fields.optional("weight");
+        let weight = weight_place.as_ref().map(|place| weight(place, log));
+        if let (Some(Some(true)), Some(place)) = (open, &weight_place) {
+            place.mistake(log, "an open operation is not counted, and so has no weight");
+        } else if let (Some(id), Some(place), Some(Some(0 | 2..))) = (&id, weight_place, weight) {
+            weights.push((place, id.clone()));
+        }
         let method = method.map_or(Some(None), |name| name.map(Some))?;
         let path = path?;
         let template = (method.clone(), shape(&path));
@@ -167,8 +206,13 @@ fn operation(
             );
             place.mistake(log, message);
         }
-        Some(Operation { id: id?, method, path, open: open.unwrap_or(Some(false))?, weight: 1 })
+        let (open, weight) = (open.unwrap_or(Some(false))?, weight.unwrap_or(Some(1))?);
+        Some(Operation { id: id?, method, path, open, weight })
     })
+}
+
+fn weight(place: &Place<'_>, log: &mut Log) -> Option<u32> {
+    place.number(log, &(0..=u64::from(MAX_WEIGHT))).and_then(|weight| u32::try_from(weight).ok())
 }
 
 fn method(place: &Place<'_>, log: &mut Log) -> Option<String> {

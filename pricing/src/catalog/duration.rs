@@ -2,17 +2,20 @@
 
 use std::num::NonZeroU32;
 
-use crate::gate::{MAX_RATE_PERIOD_SECONDS, QuotaPeriod};
+use crate::gate::{CalendarUnit, MAX_RATE_PERIOD_SECONDS};
 use crate::sync::MAX_STALE_SECONDS;
 use crate::timeline::MAX_PERIODS;
 
-use super::BillingPeriod;
 use super::mistake::Log;
 use super::place::Place;
+use super::{BillingPeriod, MAX_STALE};
 
 const MINUTE_SECONDS: u32 = 60;
 const DAY_SECONDS: u32 = 24 * 60 * MINUTE_SECONDS;
 const WEEK_SECONDS: u32 = 7 * DAY_SECONDS;
+/// The least time that gateways go on by themselves: they ask every second, and an answer or two
+/// may get lost.
+const MIN_STALE_SECONDS: u32 = 10;
 /// The longest billing or quota period that is no calendar one.
 const MAX_PERIOD_SECONDS: u32 = 366 * DAY_SECONDS;
 
@@ -38,7 +41,8 @@ pub(super) fn seconds(text: &str) -> Option<NonZeroU32> {
         _ => return None,
     };
     let count = match count {
-        "" if is_short || unit.starts_with(' ') => return None,
+        // `days` alone is no number of days, and reads like the calendar's `day`.
+        "" if is_short || unit.starts_with(' ') || unit.ends_with('s') => return None,
         "" => 1,
         count => count.parse().ok()?,
     };
@@ -52,12 +56,39 @@ pub(super) fn rate_period(place: &Place<'_>, log: &mut Log) -> Option<NonZeroU32
     })
 }
 
-/// Reads the period of a quota.
-pub(super) fn quota_period(place: &Place<'_>, log: &mut Log) -> Option<QuotaPeriod> {
-    let expected = "`billing`, or a duration in whole minutes up to `366d`, such as `30d`";
-    place.parse(log, expected, |text| match text {
-        "billing" => Some(QuotaPeriod::Billing),
-        text => Some(QuotaPeriod::Seconds(whole_minutes(seconds(text)?)?.0)),
+/// How the periods of a quota run, without the zone of a calendar.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Spans {
+    Seconds(NonZeroU32),
+    Calendar(CalendarUnit),
+    Billing,
+    Lifetime,
+}
+
+/// Reads the period of a quota. A bare `day` is the calendar's; `1 day` is 24 hours from the
+/// subscription's start on.
+pub(super) fn spans(place: &Place<'_>, log: &mut Log) -> Option<Spans> {
+    let expected = "`billing`, `lifetime`, `hour`, `day`, `week`, `month` or `year` of a calendar, \
+                    or a duration in whole minutes up to `366d`, such as `30d`";
+    place.parse(log, expected, |text| {
+        Some(match text {
+            "billing" => Spans::Billing,
+            "lifetime" => Spans::Lifetime,
+            "hour" => Spans::Calendar(CalendarUnit::Hour),
+            "day" => Spans::Calendar(CalendarUnit::Day),
+            "week" => Spans::Calendar(CalendarUnit::Week),
+            "month" => Spans::Calendar(CalendarUnit::Month),
+            "year" => Spans::Calendar(CalendarUnit::Year),
+            text => Spans::Seconds(whole_minutes(seconds(text)?)?.0),
+        })
+    })
+}
+
+/// Reads for how long gateways go on by themselves.
+pub(super) fn max_stale(place: &Place<'_>, log: &mut Log) -> Option<u32> {
+    place.parse(log, "a duration from `10s` to `15m`", |text| {
+        let seconds = seconds(text)?.get();
+        (MIN_STALE_SECONDS..=MAX_STALE).contains(&seconds).then_some(seconds)
     })
 }
 
@@ -114,6 +145,7 @@ mod tests {
             "1h30m",
             "5  minutes",
             " minute",
+            "days",
             "minute ",
             "5 Minutes",
             "4294967296s",

@@ -66,13 +66,18 @@ impl Ids {
         Some(id.to_owned())
     }
 
-    /// Reads a mention of one of these ids.
-    pub(super) fn mention(&self, place: &Place<'_>, log: &mut Log) -> Option<String> {
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Reads a mention of one of these ids; `of` tells where they belong, if not to the catalog.
+    pub(super) fn mention(&self, place: &Place<'_>, of: &str, log: &mut Log) -> Option<String> {
         let what = self.what;
         let id = place.text(log, &format!("the id of an {what}"))?;
         if !self.lines.contains_key(id) {
             let hint = did_you_mean(id, self.lines.keys().map(String::as_str));
-            place.mistake(log, format!("no {what} has the id `{}`{hint}", id.escape_debug()));
+            place.mistake(log, format!("no {what}{of} has the id `{}`{hint}", id.escape_debug()));
             return None;
         }
         Some(id.to_owned())

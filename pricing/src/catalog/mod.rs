@@ -3,37 +3,51 @@
 use std::fmt;
 use std::num::NonZeroU32;
 
-use crate::gate::{Answers, Api, GateCatalog, GateProduct, KeyPlaces, Limit, OnOutage};
+use crate::gate::{
+    Answers, Api, GateCatalog, GateProduct, KeyPlaces, Limit, MAX_GATE_CATALOG_BYTES, OnOutage,
+};
 use crate::key::KeySecrets;
 use crate::money::{BadCurrency, Currency};
 use crate::quote::Model;
 
+mod answers;
 mod api;
 mod duration;
 mod id;
+mod key;
 mod limit;
 mod mistake;
+mod outage;
 mod path;
 mod place;
 mod price;
 mod product;
+mod quota;
 mod raw;
+mod target;
+mod tier;
+mod weight;
+mod zone;
 
 pub use mistake::{Mistake, Mistakes};
 pub use place::MAX_CALLS;
 pub use raw::MAX_TEXT_BYTES;
 
+use api::Apis;
 use id::Ids;
 use mistake::Log;
 use place::Place;
+use raw::At;
 
 /// APIs in a catalog.
 pub const MAX_APIS: usize = 100;
+/// Products in a catalog.
+pub const MAX_PRODUCTS: usize = 1_000;
+/// The two hash keys as JSON: 64 numbers below 256, each with a comma.
+const MAX_SECRETS_BYTES: usize = 256;
 /// How long a gateway goes on without hearing from the host, unless the catalog says less.
 #[expect(clippy::as_conversions, clippy::cast_possible_truncation, reason = "15 minutes")]
 const MAX_STALE: u32 = crate::sync::MAX_STALE_SECONDS as u32;
-/// Products in a catalog.
-pub const MAX_PRODUCTS: usize = 1_000;
 
 /// What is for sale, and on which APIs: checked, so that nothing fails later.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -117,8 +131,11 @@ impl Catalog {
     /// Reads a catalog from YAML or JSON; fails with every mistake in it.
     pub fn parse(text: &str) -> Result<Self, Mistakes> {
         let mut log = Log::default();
-        let catalog =
-            raw::read(text, &mut log).and_then(|node| catalog(&Place::root(&node), &mut log));
+        let node = raw::read(text, &mut log);
+        let catalog = node.and_then(|node| catalog(&Place::root(&node), &mut log));
+        if let Some(catalog) = &catalog {
+            check_size(catalog, &mut log);
+        }
         log.finish(catalog)
     }
 
@@ -153,29 +170,42 @@ impl Catalog {
 fn catalog(place: &Place<'_>, log: &mut Log) -> Option<Catalog> {
     place.fields(log, "a catalog with `currency`, `apis` and `products`", |fields, log| {
         let currency = fields.required("currency").and_then(|place| currency(&place, log));
-        let key = fields.optional("key").map(|place| api::key(&place, log));
-        let mut api_ids = Ids::new("API");
-        let apis = fields.required("apis").and_then(|place| {
-            let mut doors = api::Doors::new();
-            let places = place.filled_list(log, "APIs", MAX_APIS)?;
-            let read = |place| api::api(place, &mut api_ids, &mut doors, log);
-            all(places.iter().map(read))
-        });
+        let key = fields.optional("key").map(|place| key::key(&place, log));
+        let answers = fields.optional("answers").map(|place| answers::answers(&place, log));
+        let max_stale = fields.optional("max_stale").map(|place| duration::max_stale(&place, log));
+        let apis = Apis::read(fields.required("apis").as_ref(), log);
         let mut ids = Ids::tagged("product");
         let products = fields.required("products").and_then(|place| {
             let places = place.filled_list(log, "products", MAX_PRODUCTS)?;
-            let read = |place| product::product(place, &mut ids, &api_ids, currency, log);
+            let read = |place| product::product(place, &mut ids, &apis, currency, log);
             all(places.iter().map(read))
         });
+        let products = products?;
+        weight::check_use(&products, &apis, log);
         Some(Catalog {
             currency: currency?,
-            key: key.unwrap_or_else(|| Some(api::default_key()))?,
-            answers: Answers::default(),
-            max_stale_seconds: MAX_STALE,
-            apis: apis?,
-            products: products?,
+            key: key.unwrap_or_else(|| Some(key::default_key()))?,
+            answers: answers.unwrap_or_else(|| Some(Answers::default()))?,
+            max_stale_seconds: max_stale.unwrap_or(Some(MAX_STALE))?,
+            apis: apis.into_list()?,
+            products,
         })
     })
+}
+
+/// A text within its bound can be several times as long as gateways read it: there every field is
+/// written out.
+fn check_size(catalog: &Catalog, log: &mut Log) {
+    let gate = catalog.gate(u32::MAX, KeySecrets::derive(&[0; 32]));
+    let json = serde_json::to_vec(&gate).map_or(usize::MAX, |json| json.len());
+    let found = json.saturating_add(MAX_SECRETS_BYTES);
+    if found > MAX_GATE_CATALOG_BYTES {
+        let message = format!(
+            "expected at most {MAX_GATE_CATALOG_BYTES} bytes of JSON for gateways, found {found}: \
+             these are too many operations, products or limits for one catalog"
+        );
+        log.add(At::START, "", message);
+    }
 }
 
 fn currency(place: &Place<'_>, log: &mut Log) -> Option<Currency> {

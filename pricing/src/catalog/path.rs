@@ -77,11 +77,11 @@ fn name_of(segment: &str) -> Option<&str> {
 ///
 /// Escapes are refused, as there is more than one way to write them.
 fn bad_literal(segment: &str) -> Option<&'static str> {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()+,;=:@".contains(&byte);
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()+,=:@".contains(&byte);
     match segment {
         "" => Some("no empty segment and no `/` at its end"),
         "." | ".." => Some("no `.` or `..`"),
         segment if segment.bytes().all(is_part) => None,
-        _ => Some("only letters, digits and -._~!$&'()+,;=:@ in its segments"),
+        _ => Some("only letters, digits and -._~!$&'()+,=:@ in its segments"),
     }
 }

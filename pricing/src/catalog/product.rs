@@ -1,16 +1,17 @@
 //! The products of a catalog.
 
-use crate::gate::{MAX_LIMITS, OnOutage, Rule};
+use crate::gate::{Limit, MAX_LIMITS, OnOutage};
 use crate::money::Currency;
-use crate::quote::Model;
 
+use super::api::Apis;
 use super::duration::billing_period;
 use super::id::Ids;
 use super::limit::limit;
 use super::mistake::Log;
+use super::outage::on_outage;
 use super::place::Place;
 use super::price::price;
-use super::{BillingPeriod, MAX_APIS, Product, all};
+use super::{BillingPeriod, MAX_APIS, Product, all, tier, weight};
 
 /// The longest name of a product, in characters.
 const MAX_NAME_CHARS: usize = 100;
@@ -19,7 +20,7 @@ const MAX_NAME_CHARS: usize = 100;
 pub(super) fn product(
     place: &Place<'_>,
     ids: &mut Ids,
-    apis: &Ids,
+    apis: &Apis<'_>,
     currency: Option<Currency>,
     log: &mut Log,
 ) -> Option<Product> {
@@ -30,33 +31,60 @@ pub(super) fn product(
         let opened = fields.required("apis").and_then(|place| opened(&place, apis, log));
         let every = fields.optional("every").map(|place| billing_period(&place, log));
         let price = fields.required("price").and_then(|place| price(&place, currency, log));
-        let written = fields.optional("limits");
-        let limits = written.as_ref().map_or(Some(Vec::new()), |place| {
-            let mut ids = Ids::tagged("limit");
-            let places = place.list(log, "limits", MAX_LIMITS)?;
-            all(places.iter().map(|place| limit(place, &mut ids, log)))
-        });
-        if let (Some(Model::Tier { .. }), Some(limits)) = (&price, &limits)
-            && !limits.iter().any(|limit| matches!(limit.rule, Rule::Quota { .. }))
-        {
-            written.as_ref().unwrap_or(place).mistake(
-                log,
-                "expected a quota among the limits, found none: a `tier` is a fixed price for the \
-                 calls it includes, and nothing else stops more of them",
-            );
-        }
+        let limits_place = fields.optional("limits");
+        let limits = limits(limits_place.as_ref(), apis, opened.as_deref(), log);
+        let outage_place = fields.optional("on_outage");
+        let on_outage = outage_place.as_ref().map(|place| on_outage(place, log));
         let id = id?;
-        Some(Product {
+        let limits = limits?;
+        let product = Product {
             name: name.unwrap_or_else(|| Some(id.clone()))?,
             description: description.map_or(Some(None), |text| text.map(Some))?,
             apis: opened?,
             every: every.unwrap_or(Some(BillingPeriod::Month))?,
             price: price?,
-            limits: limits?,
-            on_outage: OnOutage::default(),
+            limits: limits.iter().map(|(_, limit)| limit.clone()).collect(),
+            on_outage: on_outage.unwrap_or(Some(OnOutage::default()))?,
             id,
-        })
+        };
+        weight::check(&product, &limits, apis, log);
+        tier::check(&product, &limits, limits_place.as_ref().unwrap_or(place), apis, log);
+        check_overdraft(&product, outage_place.as_ref(), log);
+        Some(product)
     })
+}
+
+/// A limit and where it stands.
+pub(super) type Placed<'a> = (Place<'a>, Limit);
+
+fn limits<'a>(
+    place: Option<&Place<'a>>,
+    apis: &Apis<'_>,
+    opened: Option<&[String]>,
+    log: &mut Log,
+) -> Option<Vec<Placed<'a>>> {
+    let Some(place) = place else { return Some(Vec::new()) };
+    let places = place.list(log, "limits", MAX_LIMITS)?;
+    let mut ids = Ids::tagged("limit");
+    let read = |place: Place<'a>| {
+        let limit = limit(&place, &mut ids, apis, opened, log)?;
+        Some((place, limit))
+    };
+    all(places.into_iter().map(read))
+}
+
+/// An overdraft has a bound only where there is a lease to overdraw.
+fn check_overdraft(product: &Product, place: Option<&Place<'_>>, log: &mut Log) {
+    let is_bound = |limit: &Limit| limit.blocks() && limit.rule.is_leased();
+    if let (OnOutage::AllowUpTo(_), Some(place)) = (product.on_outage, place)
+        && !product.limits.iter().any(is_bound)
+    {
+        place.mistake(
+            log,
+            "expected a limit that `allow_up_to` can go past, a hard quota or a rate over the \
+             fleet, found none: write `allow`, as nothing would stop these calls",
+        );
+    }
 }
 
 fn name(place: &Place<'_>, log: &mut Log) -> Option<String> {
@@ -76,7 +104,7 @@ fn description(place: &Place<'_>, log: &mut Log) -> Option<String> {
     })
 }
 
-fn opened(place: &Place<'_>, apis: &Ids, log: &mut Log) -> Option<Vec<String>> {
+fn opened(place: &Place<'_>, apis: &Apis<'_>, log: &mut Log) -> Option<Vec<String>> {
     let mut opened = Vec::new();
     let mut is_good = true;
     for place in place.filled_list(log, "APIs", MAX_APIS)? {

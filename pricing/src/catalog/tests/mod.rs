@@ -1,7 +1,11 @@
 //! What a catalog may say.
 
+mod docs;
+mod gate;
+mod gate_mistakes;
 mod mistakes;
 mod texts;
+mod tier;
 
 use super::*;
 use crate::gate::{Meter, QuotaPeriod, Rule, Scope};
@@ -34,8 +38,12 @@ products:
 
 /// The good catalog with `from` replaced.
 fn with(from: &str, to: &str) -> String {
-    assert_eq!(GOOD.matches(from).count(), 1, "{from:?} is there once");
-    GOOD.replace(from, to)
+    change(GOOD, from, to)
+}
+
+fn change(text: &str, from: &str, to: &str) -> String {
+    assert_eq!(text.matches(from).count(), 1, "{from:?} is there once");
+    text.replace(from, to)
 }
 
 fn mistakes(text: &str) -> String {
@@ -57,20 +65,20 @@ fn the_reference_catalog_is_read_as_it_is_meant() {
     insta::assert_snapshot!(shown, @r#"
     USD [Api { id: "address", host: None, path: "/address", operations: [] }]
     free every month: Free { currency: USD }
-      monthly: Quota { calls: 100, period: Seconds(2592000) }
+      monthly: Quota { units: 100, meter: Calls, period: Seconds(2592000), hard: true }
     developer every month: Freemium { included: 100, overage: UnitPrice { amount: 0.20 USD, per: 100 } }
-      per-minute: SlidingWindow { calls: 100, period_seconds: 60 }
+      per-minute: SlidingWindow { calls: 100, period_seconds: 60, scope: Gateway }
     payg every month: Metered { unit: UnitPrice { amount: 0.15 USD, per: 100 } }
-      per-minute: SlidingWindow { calls: 200, period_seconds: 60 }
+      per-minute: SlidingWindow { calls: 200, period_seconds: 60, scope: Gateway }
     basic every month: Tier { amount: 14.95 USD, included: 50000 }
-      monthly: Quota { calls: 50000, period: Seconds(2592000) }
-      per-minute: SlidingWindow { calls: 100, period_seconds: 60 }
+      monthly: Quota { units: 50000, meter: Calls, period: Seconds(2592000), hard: true }
+      per-minute: SlidingWindow { calls: 100, period_seconds: 60, scope: Gateway }
     standard every month: TierWithOverage { amount: 89.95 USD, included: 100000, overage: UnitPrice { amount: 0.10 USD, per: 100 } }
-      per-minute: SlidingWindow { calls: 200, period_seconds: 60 }
+      per-minute: SlidingWindow { calls: 200, period_seconds: 60, scope: Gateway }
     pro every month: TierWithOverage { amount: 449.00 USD, included: 500000, overage: UnitPrice { amount: 0.06 USD, per: 100 } }
-      per-minute: SlidingWindow { calls: 1200, period_seconds: 60 }
+      per-minute: SlidingWindow { calls: 1200, period_seconds: 60, scope: Gateway }
     enterprise every month: Unit { block: UnitPrice { amount: 749.00 USD, per: 1500000 } }
-      per-minute: SlidingWindow { calls: 3500, period_seconds: 60 }
+      per-minute: SlidingWindow { calls: 3500, period_seconds: 60, scope: Gateway }
     "#);
 }
 
@@ -111,6 +119,7 @@ fn gateways_get_what_they_enforce() {
 fn billing_periods_print_as_people_say_them() {
     fn check(written: &str, read: &str) {
         let text = with("every: month", &format!("every: {written}"));
+        let text = change(&text, "period: 30d", "period: billing");
         let found = Catalog::parse(&text).map(|catalog| catalog.products[0].every.to_string());
         assert_eq!(found.as_deref(), Ok(read), "{written}");
     }
@@ -131,9 +140,10 @@ fn billing_periods_print_as_people_say_them() {
 
 #[test]
 fn limits_become_rules() {
-    fn check(from: &str, to: &str, index: usize, rule: Rule) {
-        let catalog = Catalog::parse(&with(from, to)).unwrap();
-        assert_eq!(catalog.products[0].limits[index].rule, rule);
+    fn check(from: &str, to: &str, index: usize, rule: &Rule) {
+        let text = with("tier: { amount: 14.95, included: 50000 }", "metered: { amount: 5 }");
+        let catalog = Catalog::parse(&change(&text, from, to)).unwrap();
+        assert_eq!(catalog.products[0].limits[index].rule, *rule);
     }
     let ten = NonZeroU32::new(10).unwrap();
     let burst = "{ calls: 10, period: 1s, burst: 20 }";
@@ -142,13 +152,13 @@ fn limits_become_rules() {
         burst,
         "{ calls: 10, period: day }",
         0,
-        Rule::SlidingWindow { calls: ten, period_seconds: day, scope: Scope::Gateway },
+        &Rule::SlidingWindow { calls: ten, period_seconds: day, scope: Scope::Gateway },
     );
     check(
         burst,
         "{ calls: 10, period: 10s, burst: 1 }",
         0,
-        Rule::TokenBucket {
+        &Rule::TokenBucket {
             calls: ten,
             period_seconds: ten,
             burst: NonZeroU32::MIN,
@@ -159,7 +169,7 @@ fn limits_become_rules() {
         "{ calls: 50000, period: 30d }",
         "{ calls: 1, period: billing }",
         1,
-        Rule::Quota {
+        &Rule::Quota {
             units: std::num::NonZeroU64::MIN,
             meter: Meter::Calls,
             period: QuotaPeriod::Billing,
