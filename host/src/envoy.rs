@@ -34,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) plugin: PluginFile,
     /// The header that holds the caller's key.
     pub(crate) key_header: HeaderName,
+    /// Refuse nothing, and count what would have been.
+    pub(crate) observe: bool,
 }
 
 impl Settings {
@@ -84,6 +86,7 @@ impl Settings {
                 .replace(&format!("${{{name}.port}}"), &port.to_string())
         })
         .replace("${key_header}", &scalar(self.key_header.as_str()))
+        .replace("${mode}", if self.observe { r#","mode":"observe""# } else { "" })
         .replace("${plugin}", &scalar(self.plugin.path()))
     }
 }
@@ -147,13 +150,14 @@ mod tests {
             admin: None,
             plugin: PluginFile::unchecked("/opt/toll \"gate\".wasm"),
             key_header: HeaderName::from_static("x-api-key"),
+            observe: false,
         }
     }
 
     #[test]
     fn what_is_filled_in() {
         let lines = |text: &str| {
-            let filled = ["address: ", "filename: ", "_to_remove: ", "admin:"];
+            let filled = ["address: ", "filename: ", "- \"", "admin:", "value: '"];
             let lines = text.lines().map(str::trim_start);
             let lines = lines.filter(|line| filled.iter().any(|part| line.contains(part)));
             lines.fold(String::new(), |text, line| text + line + "\n")
@@ -161,12 +165,16 @@ mod tests {
         insta::assert_snapshot!(lines(&settings().whole()), @r#"
         socket_address: { address: "::1", port_value: 8080 }
         use_remote_address: true
-        request_headers_to_remove: ["x-api-key"]
+        - "x-api-key"
         code: { local: { filename: "/opt/toll \"gate\".wasm" } }
+        value: '{"cluster":"tollgate_host","authority":"tollgate-host"}'
         socket_address: { address: "localhost", port_value: 3000 }
         socket_address: { address: "::1", port_value: 8430 }
         code: { local: { filename: "/opt/toll \"gate\".wasm" } }
+        value: '{"role":"pin"}'
         "#);
+        let observing = Settings { observe: true, ..settings() }.whole();
+        assert!(observing.contains(r#""authority":"tollgate-host","mode":"observe"}'"#));
         let admin = Some("127.0.0.1:9901".parse().unwrap());
         let with_admin = Settings { admin, ..settings() };
         assert!(with_admin.whole().contains("\nadmin:\n"));
@@ -184,7 +192,7 @@ mod tests {
         #### At the http_connection_manager that the API is called through.
           # Callers are strangers: without this Envoy would obey their x-envoy-* headers, and
         #### At the virtual host, or the route, of the API.
-          # The key is between the caller and the gate; the API has no use for it. It is
+          # The key is between the caller and the gate; the API has no use for it. In a
         #### In http_filters of that http_connection_manager, last but for the router: what another filter refuses is no call.
           - name: tollgate
         #### In static_resources.clusters.

@@ -5,12 +5,14 @@
 //! tokens, and drops answers of streams that are gone; a panic here costs a VM its streams.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use tollgate_pricing::sync::Reason;
 
 use crate::admit::Refusal;
 use crate::gate::{Action, Gate, TICK_MS};
 use crate::host::{Cas, Host, Level, Lost, Post};
+use crate::metrics::{Kind, Metric};
 use crate::reply::Reply;
 use crate::settings::{Role, Settings, TOKEN_VARIABLE, Unusable};
 
@@ -43,6 +45,22 @@ unsafe extern "C" {
         data: *mut *mut u8,
         size: *mut usize,
     ) -> u32;
+    fn proxy_replace_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
+    fn proxy_set_property(
+        path: *const u8,
+        path_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
+    fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
+    fn proxy_increment_metric(id: u32, offset: i64) -> u32;
+    fn proxy_record_metric(id: u32, value: u64) -> u32;
     fn proxy_get_property(
         path: *const u8,
         path_size: usize,
@@ -179,6 +197,29 @@ impl Host for Envoy {
         property_bytes(property).is_some_and(|value| !value.is_empty())
     }
 
+    fn bytes(&self, property: &[&str]) -> Option<Vec<u8>> {
+        property_bytes(property)
+    }
+
+    fn set_path(&self, path: &[u8]) {
+        let name = b":path";
+        // SAFETY: reads name and value.
+        unsafe {
+            proxy_replace_header_map_value(
+                REQUEST_HEADERS,
+                name.as_ptr(),
+                name.len(),
+                path.as_ptr(),
+                path.len(),
+            );
+        }
+    }
+
+    fn note(&self, name: &str, text: &str) {
+        // SAFETY: reads name and value.
+        unsafe { proxy_set_property(name.as_ptr(), name.len(), text.as_ptr(), text.len()) };
+    }
+
     fn focus(&self, context: u32) -> bool {
         // SAFETY: takes a number.
         unsafe { proxy_set_effective_context(context) == OK }
@@ -259,6 +300,48 @@ impl Host for Envoy {
         // SAFETY: reads the line.
         unsafe { proxy_log(level, line.as_ptr(), line.len()) };
     }
+
+    fn count(&self, metric: Metric, by: u32) {
+        self.shift(metric, by.into());
+    }
+
+    fn shift(&self, metric: Metric, by: i64) {
+        // Known to the proxy from its first mention, but Envoy takes no offset of zero.
+        if let Some(id) = metric_id(metric)
+            && by != 0
+        {
+            // SAFETY: takes numbers.
+            unsafe { proxy_increment_metric(id, by) };
+        }
+    }
+
+    fn show(&self, metric: Metric, value: u64) {
+        if let Some(id) = metric_id(metric) {
+            // SAFETY: takes numbers.
+            unsafe { proxy_record_metric(id, value) };
+        }
+    }
+}
+
+/// The proxy's number of a metric, which is defined at its first use: a canary uses none.
+fn metric_id(metric: Metric) -> Option<u32> {
+    thread_local! {
+        static IDS: RefCell<BTreeMap<Metric, u32>> = const { RefCell::new(BTreeMap::new()) };
+    }
+    IDS.with(|ids| {
+        let mut ids = ids.try_borrow_mut().ok()?;
+        if let Some(id) = ids.get(&metric) {
+            return Some(*id);
+        }
+        let kind = match metric.kind() {
+            Kind::Counter => 0,
+            Kind::Gauge => 1,
+        };
+        let (name, mut id) = (metric.name(), 0);
+        // SAFETY: reads the name, writes the id.
+        let status = unsafe { proxy_define_metric(kind, name.as_ptr(), name.len(), &raw mut id) };
+        (status == OK).then(|| *ids.entry(metric).or_insert(id))
+    })
 }
 
 fn get_buffer(kind: u32, max: usize) -> Vec<u8> {

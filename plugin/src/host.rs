@@ -1,5 +1,7 @@
 //! What the gate needs of the proxy it runs in.
 
+use crate::metrics::Metric;
+
 /// A compare-and-swap token of shared data, as the proxy hands it out with a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cas(u32);
@@ -71,6 +73,12 @@ pub trait Host {
     fn number(&self, property: &[&str]) -> Option<u64>;
     /// Whether the proxy has this property for the current stream.
     fn has(&self, property: &[&str]) -> bool;
+    /// The bytes of a property of the current stream, such as `response.headers.NAME`.
+    fn bytes(&self, property: &[&str]) -> Option<Vec<u8>>;
+    /// Makes this the current stream's `:path`, for everything after the gate.
+    fn set_path(&self, path: &[u8]);
+    /// Notes a text with the current stream, for what else is configured to read it.
+    fn note(&self, name: &str, text: &str);
 
     /// Makes a stream or root context the one that following calls are about.
     fn focus(&self, context: u32) -> bool;
@@ -88,4 +96,11 @@ pub trait Host {
 
     /// Writes a line to the proxy's log.
     fn log(&self, level: Level, line: &str);
+
+    /// Adds to a counter of the process.
+    fn count(&self, metric: Metric, by: u32);
+    /// Moves a gauge that adds up over the VMs of the process.
+    fn shift(&self, metric: Metric, by: i64);
+    /// Sets a gauge that is the same to all VMs of the process.
+    fn show(&self, metric: Metric, value: u64);
 }

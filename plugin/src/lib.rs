@@ -9,6 +9,7 @@
 //! - [`shared`]: the keys and values in shared data, and the compare-and-swap loop.
 //! - [`gate`]: streams from headers to log; [`reply`]: answers of the gate itself.
 //! - [`settings`]: what the proxy's configuration says.
+//! - [`metrics`]: what operators see of a process, by name.
 //! - [`sync`]: what a VM tells the host, and what it does with the answer.
 
 // Data from callers and from the host never traps a VM: a trap takes its streams with it.
@@ -24,6 +25,7 @@ pub mod gate;
 pub mod host;
 pub mod keys;
 pub mod limit;
+pub mod metrics;
 pub mod record;
 pub mod reply;
 pub mod request;
@@ -32,3 +34,5 @@ pub mod settings;
 pub mod settle;
 pub mod shared;
 pub mod sync;
+#[cfg(test)]
+mod testing;

@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use tollgate_pricing::gate::{Api, GateCatalog, Operation};
 
-use crate::request::Request;
+use crate::request::path::{unescaped, without_parameters};
+use crate::request::{Path, Request};
 
 /// The operation of an API that lists none.
 const ANY_OPERATION: &str = "*";
@@ -29,6 +30,10 @@ pub struct Route {
     pub weight: u32,
 }
 
+/// A request that is one operation here, and may be another one to the API behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ambiguous;
+
 /// A catalog's APIs, ready to match: the most specific first.
 #[derive(Debug)]
 pub struct Routes(Vec<Prefix>);
@@ -47,6 +52,78 @@ struct Template {
     route: Route,
 }
 
+/// How texts of a request are compared with those of a catalog: as this gate does, or as a server
+/// may that does any of these.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Reading {
+    /// It ignores the case of paths.
+    any_case: bool,
+    /// It ignores the case of methods.
+    any_method_case: bool,
+    escapes: Escapes,
+}
+
+/// What a server makes of escapes that need not be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Escapes {
+    /// It leaves them.
+    #[default]
+    Kept,
+    /// It undoes them.
+    Undone,
+    /// It looks for `;parameters` after that.
+    UndoneAndCut,
+}
+
+impl Reading {
+    /// Every way to read a request, its own first: an ordinary one has two.
+    fn all_of(request: &Request) -> impl Iterator<Item = (Self, &[u8])> {
+        let Path { plain, literal } = &request.path;
+        let paths = [Some(plain), literal.as_ref()].into_iter().flatten();
+        let odd_method = request.method.iter().any(u8::is_ascii_lowercase);
+        paths.flat_map(move |path| {
+            let escapes: &[Escapes] = if path.contains(&b'%') {
+                &[Escapes::Kept, Escapes::Undone, Escapes::UndoneAndCut]
+            } else {
+                &[Escapes::Kept]
+            };
+            escapes.iter().flat_map(move |escapes| {
+                let methods: &[bool] = if odd_method { &[false, true] } else { &[false] };
+                methods.iter().flat_map(move |any_method_case| {
+                    [false, true].map(|any_case| {
+                        let any_method_case = *any_method_case;
+                        let reading = Self { any_case, any_method_case, escapes: *escapes };
+                        (reading, path.as_slice())
+                    })
+                })
+            })
+        })
+    }
+
+    fn same(self, expected: &[u8], found: &[u8]) -> bool {
+        let is_same = |a: u8, b: u8| a == b || (self.any_case && a.eq_ignore_ascii_case(&b));
+        let found = match self.escapes {
+            Escapes::Kept => return eq_by(expected, found.iter().copied(), is_same),
+            Escapes::Undone => found,
+            Escapes::UndoneAndCut => without_parameters(found),
+        };
+        eq_by(expected, unescaped(found), is_same)
+    }
+
+    fn same_method(self, expected: &[u8], found: &[u8]) -> bool {
+        expected == found || (self.any_method_case && expected.eq_ignore_ascii_case(found))
+    }
+}
+
+fn eq_by(
+    expected: &[u8],
+    mut found: impl Iterator<Item = u8>,
+    is_same: impl Fn(u8, u8) -> bool,
+) -> bool {
+    expected.iter().all(|byte| found.next().is_some_and(|it| is_same(*byte, it)))
+        && found.next().is_none()
+}
+
 impl Routes {
     /// Prepares a catalog's APIs.
     pub fn new(catalog: &GateCatalog) -> Self {
@@ -57,25 +134,67 @@ impl Routes {
         Self(prefixes)
     }
 
-    /// Whether any API is where the request goes, whatever the operation.
-    pub fn covers(&self, request: &Request) -> bool {
-        self.prefix(request).is_some()
+    /// Whether a CORS preflight is one that some API here would get. Where a catalog lists OPTIONS
+    /// as an operation, it is that operation.
+    pub fn passes_preflight(&self, request: &Request) -> bool {
+        let listed = Reading::all_of(request).any(|(reading, path)| {
+            self.prefix(request, path, reading).is_some_and(|(prefix, rest)| {
+                prefix.operations.iter().any(|template| {
+                    template.method.as_ref().is_some_and(|method| method == b"OPTIONS")
+                        && matches(&template.path, rest, reading)
+                })
+            })
+        });
+        !listed && self.prefix(request, &request.path.plain, Reading::default()).is_some()
     }
 
-    /// The API and operation of a request.
-    pub fn find(&self, request: &Request) -> Option<&Route> {
-        let (prefix, rest) = self.prefix(request)?;
-        let fits = |template: &&Template| {
-            template.method.as_ref().is_none_or(|method| *method == request.method)
-                && matches(&template.path, rest)
+    /// The API and operation of a request, if any matches.
+    ///
+    /// Servers differ in what they take for the same path. What matches is compared with what
+    /// would match if the API behind took `;parameters` for part of a name, undid escapes, or
+    /// ignored case, in any combination: where it is another operation, calls would be counted as
+    /// one and served as the other, so that they are refused. What nobody is metered for is only
+    /// what is listed.
+    pub fn find(&self, request: &Request) -> Result<Option<&Route>, Ambiguous> {
+        let Some(route) = self.read_as(request, &request.path.plain, Reading::default()) else {
+            return Ok(None);
         };
-        prefix.operations.iter().find(fits).map(|template| &template.route)
+        let same = Reading::all_of(request).skip(1).all(|(reading, path)| {
+            match self.read_as(request, path, reading) {
+                Some(other) => Rc::ptr_eq(&other.name, &route.name),
+                None => !route.open,
+            }
+        });
+        if same { Ok(Some(route)) } else { Err(Ambiguous) }
     }
 
-    fn prefix<'a>(&self, request: &'a Request) -> Option<(&Prefix, &'a [u8])> {
+    fn read_as(&self, request: &Request, path: &[u8], reading: Reading) -> Option<&Route> {
+        let (prefix, rest) = self.prefix(request, path, reading)?;
+        let find = |method: &[u8], named_only: bool| {
+            let fits = |template: &&Template| {
+                let fits = template.method.as_ref().map(|it| reading.same_method(it, method));
+                fits.unwrap_or(!named_only) && matches(&template.path, rest, reading)
+            };
+            prefix.operations.iter().find(fits).map(|template| &template.route)
+        };
+        // Servers answer HEAD as they do GET, so it is the same operation unless listed itself.
+        if reading.same_method(b"HEAD", &request.method) {
+            return find(b"HEAD", true).or_else(|| find(b"GET", false));
+        }
+        find(&request.method, false)
+    }
+
+    /// The best API, and what follows its prefix.
+    fn prefix<'a>(
+        &self,
+        request: &Request,
+        path: &'a [u8],
+        reading: Reading,
+    ) -> Option<(&Prefix, &'a [u8])> {
         self.0.iter().find_map(|prefix| {
             let host_fits = prefix.host.as_ref().is_none_or(|host| *host == request.host);
-            prefix.rest(&request.path).filter(|_| host_fits).map(|rest| (prefix, rest))
+            let rest = if host_fits { prefix.rest(path, reading) } else { None };
+            rest.map(|rest| (prefix, rest))
         })
     }
 }
@@ -101,9 +220,18 @@ impl Prefix {
     }
 
     /// What follows the prefix, if the path has it as whole segments.
-    fn rest<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
-        path.strip_prefix(self.path.as_slice())
-            .filter(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    fn rest<'a>(&self, path: &'a [u8], reading: Reading) -> Option<&'a [u8]> {
+        let mut rest = path;
+        for expected in self.path.split(|byte| *byte == b'/').skip(1) {
+            let inside = rest.strip_prefix(b"/")?;
+            let end = inside.iter().position(|byte| *byte == b'/').unwrap_or(inside.len());
+            let (segment, after) = inside.split_at_checked(end)?;
+            if !reading.same(expected, segment) {
+                return None;
+            }
+            rest = after;
+        }
+        (rest.is_empty() || rest.starts_with(b"/")).then_some(rest)
     }
 }
 
@@ -120,7 +248,7 @@ impl Template {
 
 /// Whether a path fits a template: `{name}` is one segment that is not empty, a final `*` is
 /// whatever follows. A slash at the end makes no difference.
-fn matches(template: &[u8], path: &[u8]) -> bool {
+fn matches(template: &[u8], path: &[u8], reading: Reading) -> bool {
     let mut path = segments(path);
     for expected in segments(template) {
         if expected == b"*" {
@@ -128,7 +256,7 @@ fn matches(template: &[u8], path: &[u8]) -> bool {
         }
         match path.next() {
             Some(found) if is_name(expected) && !found.is_empty() => {}
-            Some(found) if found == expected => {}
+            Some(found) if !is_name(expected) && reading.same(expected, found) => {}
             _ => return false,
         }
     }
@@ -169,6 +297,14 @@ mod tests {
     }
 
     fn routes() -> Routes {
+        let items = vec![
+            operation("cancel", Some("POST"), "/{id}/a:b"),
+            operation("me", Some("GET"), "/Me"),
+            operation("head", Some("HEAD"), "/odd"),
+            operation("options", Some("OPTIONS"), "/{id}"),
+            operation("one", Some("GET"), "/{id}"),
+            operation("rest", None, "/*"),
+        ];
         let address = vec![
             operation("validate", Some("POST"), "/validate"),
             operation("get", Some("GET"), "/{id}"),
@@ -185,6 +321,7 @@ mod tests {
             apis: vec![
                 api("all", None, "/", vec![]),
                 api("address", None, "/address", address),
+                api("items", None, "/items", items),
                 api("deep", None, "/address/deep", vec![]),
                 api("named", Some("api.example.com"), "/", vec![]),
             ],
@@ -192,25 +329,26 @@ mod tests {
         })
     }
 
+    fn find(method: &str, host: &str, path: &str) -> String {
+        let request = Request {
+            method: method.into(),
+            host: host.into(),
+            path: Path::read_for_tests(path.as_bytes()),
+            ..Request::default()
+        };
+        match routes().find(&request) {
+            Err(Ambiguous) => "ambiguous".to_owned(),
+            Ok(None) => "none".to_owned(),
+            Ok(Some(Route { name, open, .. })) => {
+                format!("{}.{}{}", name.api, name.operation, if *open { "!" } else { "" })
+            }
+        }
+    }
+
     #[test]
     fn the_most_specific_api_then_its_first_operation() {
-        let routes = routes();
         let check = |method: &str, host: &str, path: &str, expected: &str| {
-            let request = Request {
-                method: method.into(),
-                host: host.into(),
-                path: path.into(),
-                ..Request::default()
-            };
-            let found = routes.find(&request).map_or("none".to_owned(), |route| {
-                format!(
-                    "{}.{}{}",
-                    route.name.api,
-                    route.name.operation,
-                    ["", "!"][usize::from(route.open)]
-                )
-            });
-            assert_eq!(found, expected, "{method} {path}");
+            assert_eq!(find(method, host, path), expected, "{method} {host} {path}");
         };
         check("POST", "", "/address/validate", "address.validate");
         check("POST", "", "/address/validate/", "address.validate");
@@ -228,5 +366,57 @@ mod tests {
         check("GET", "api.example.com", "/address/17", "named.*");
         check("OPTIONS", "", "*", "none");
         check("GET", "", "", "all.*");
+    }
+
+    /// No way round an operation's limit: what an API may take for another operation is refused.
+    #[test]
+    fn an_operation_has_no_second_spelling() {
+        let check = |method: &str, path: &str, expected: &str| {
+            assert_eq!(find(method, "", path), expected, "{method} {path}");
+        };
+        // A server that ignores case.
+        check("GET", "/items/Me", "items.me");
+        check("GET", "/items/me", "ambiguous");
+        check("GET", "/items/Mine", "items.one");
+        check("GET", "/Items/17", "ambiguous");
+        check("GET", "/ADDRESS/health/live", "ambiguous");
+        check("GET", "/address/health/LIVE", "none");
+        check("POST", "/address/Validate", "none");
+        // One that undoes escapes of what a path may hold without.
+        check("POST", "/items/7/a:b", "items.cancel");
+        check("POST", "/items/7/a%3Ab", "ambiguous");
+        check("GET", "/items/a%3Ab", "items.one");
+        check("GET", "/items/%40", "items.one");
+        // One that knows of no parameters, or looks for them after undoing escapes.
+        check("GET", "/items/Me;v=1", "ambiguous");
+        check("GET", "/items/Me%3Bv=1", "ambiguous");
+        check("GET", "/items/Me%3bv/x", "items.rest");
+        check("GET", "/items/17;v=1", "items.one");
+        check("GET", "/items;v=1/17", "ambiguous");
+        check("GET", "/address/17;v=1", "address.get");
+        check("GET", "/address/health;v=1/live", "ambiguous");
+        check("GET", "/address/health/live;v=1", "ambiguous");
+        // One that takes any case of a method, and all that answer HEAD as GET.
+        check("get", "/items/17", "ambiguous");
+        check("Post", "/items/17", "items.rest");
+        check("get", "/address/17", "none");
+        check("HEAD", "/items/17", "items.one");
+        check("HEAD", "/items/odd", "items.head");
+        check("HEAD", "/address/17", "address.get");
+        check("HEAD", "/address/validate", "address.get");
+    }
+
+    #[test]
+    fn a_preflight_passes_where_an_api_is_and_options_is_no_operation() {
+        let check = |path: &str, expected: bool| {
+            let path = Path::read_for_tests(path.as_bytes());
+            let request = Request { method: b"OPTIONS".to_vec(), path, ..Request::default() };
+            assert_eq!(routes().passes_preflight(&request), expected);
+        };
+        check("/address/17", true);
+        check("/items/17/x", true);
+        check("/items/17", false);
+        check("/ITEMS/17", false);
+        check("*", false);
     }
 }

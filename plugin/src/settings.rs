@@ -12,6 +12,9 @@ pub struct Settings {
     /// What this VM is for.
     #[serde(default)]
     pub role: Role,
+    /// Whether it refuses.
+    #[serde(default)]
+    pub mode: Mode,
     /// Envoy's name of the host's cluster.
     #[serde(default = "default_cluster")]
     pub cluster: String,
@@ -29,6 +32,18 @@ pub enum Role {
     Gate,
     /// It only exists: shared data lives as long as some VM of its id does.
     Pin,
+}
+
+/// Whether a gateway refuses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// What a plan does not allow is refused.
+    #[default]
+    Enforce,
+    /// Nothing is: what would be refused passes unbilled, and is counted as such. What would be
+    /// admitted is admitted and metered.
+    Observe,
 }
 
 /// Why a VM cannot work, for the proxy's log.
@@ -61,7 +76,9 @@ mod tests {
         assert_eq!(Settings::read(b"").unwrap().role, Role::Gate);
         assert_eq!(Settings::read(br#"{"role":"pin"}"#).unwrap().role, Role::Pin);
         assert_eq!(Settings::read(br#"{"cluster":"c"}"#).unwrap().cluster, "c");
-        for bad in [&b"{"[..], br#"{"clutser":"c"}"#, br#"{"role":"gat"}"#, b"\xff"] {
+        assert_eq!(Settings::read(b"").unwrap().mode, Mode::Enforce);
+        assert_eq!(Settings::read(br#"{"mode":"observe"}"#).unwrap().mode, Mode::Observe);
+        for bad in [&b"{"[..], br#"{"clutser":"c"}"#, br#"{"role":"gat"}"#, br#"{"mode":"off"}"#] {
             assert!(Settings::read(bad).is_err());
         }
     }

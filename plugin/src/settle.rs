@@ -3,7 +3,7 @@
 use tollgate_pricing::id::Tag;
 use tollgate_pricing::sync::MAX_SLOTS;
 
-use crate::admit::Permit;
+use crate::admit::{Counted, Permit};
 use crate::record::Record;
 
 /// How a call ended.
@@ -36,24 +36,34 @@ pub struct Measured {
 pub struct NoSlot;
 
 /// Moves an admitted call from open to billable or waived, in the period it was admitted to.
+/// Quotas give back its units, or learn what it took; rates have had it, however it ended.
 pub fn settle(
     record: &mut Record,
     permit: &Permit,
     ending: Ending,
-    _measured: &Measured,
+    measured: &Measured,
 ) -> Result<(), NoSlot> {
     let slot = record.slot_mut(permit.period(), MAX_SLOTS).ok_or(NoSlot)?;
     match ending {
         Ending::Billable => slot.billable = slot.billable.saturating_add(1),
-        Ending::Waived => {
-            slot.waived = slot.waived.saturating_add(1);
-            for (limit, period) in permit.quotas() {
-                // A lease that is gone is of a period that is over: its units are worth nothing.
-                if let Some(lease) = record.lease_mut(*limit, *period) {
-                    lease.waived = lease.waived.saturating_add(1);
-                }
-            }
+        Ending::Waived => slot.waived = slot.waived.saturating_add(1),
+    }
+    for charged in permit.quotas() {
+        // A lease that is gone is of a period that is over: nobody draws on it any more.
+        let Some(lease) = record.lease_mut(charged.limit, charged.period) else { continue };
+        match (ending, charged.what) {
+            (Ending::Waived, Counted::Units(units)) => lease.waive(units),
+            (Ending::Billable, Counted::Bytes) => lease.spend(measured.bytes),
+            (Ending::Billable, Counted::Header) => lease.spend(measured.units(charged.limit)),
+            (Ending::Billable, Counted::Units(_))
+            | (Ending::Waived, Counted::Bytes | Counted::Header) => {}
         }
     }
     Ok(())
+}
+
+impl Measured {
+    fn units(&self, limit: Tag) -> u64 {
+        self.headers.iter().find(|(quota, _)| *quota == limit).map_or(0, |(_, units)| *units)
+    }
 }

@@ -14,10 +14,10 @@ use crate::host::{Cas, Host, Lost};
 use crate::record::{Damaged, Record};
 
 /// Keys begin with a name and the schema, so that other plugins and later versions do not meet.
-const BOOT: &[u8] = b"tollgate/1/boot";
-const HEAD: &[u8] = b"tollgate/1/head";
-const CATALOG: &[u8] = b"tollgate/1/catalog";
-const ELECTED: &[u8] = b"tollgate/1/elected";
+const BOOT: &[u8] = b"tollgate/2/boot";
+const HEAD: &[u8] = b"tollgate/2/head";
+const CATALOG: &[u8] = b"tollgate/2/catalog";
+const ELECTED: &[u8] = b"tollgate/2/elected";
 
 /// Tries of a compare-and-swap before giving up: each lost one means another VM got ahead.
 pub const MAX_TRIES: usize = 64;
@@ -45,8 +45,11 @@ pub struct Head {
     pub at_ns: u64,
     /// When an answer last came, monotonic.
     pub heard_ns: u64,
-    /// How far the last complete sweep came, unix milliseconds by the host's clock.
+    /// How far the last complete sweep under this epoch came, unix milliseconds by the host's
+    /// clock.
     pub swept_through_ms: Option<u64>,
+    /// How far any did: the clock is never before this.
+    pub floor_ms: u64,
 }
 
 impl Head {
@@ -55,7 +58,7 @@ impl Head {
     pub fn wall_ms(&self, now_ns: u64) -> u64 {
         let passed_ns = now_ns.saturating_sub(self.at_ns);
         let said_and_passed = self.host_ms.saturating_add(passed_ns.wrapping_div(NANOS_PER_MILLI));
-        said_and_passed.max(self.swept_through_ms.unwrap_or(0))
+        said_and_passed.max(self.floor_ms)
     }
 
     /// Corrects the clock by an answer. The host said `said_ms` somewhere between the sending and
@@ -197,6 +200,13 @@ impl PublishedKey {
     }
 }
 
+/// Notes that a record cannot be read. True for the first of the process that does: whose turn it
+/// is to say so.
+pub fn note_damage(host: &impl Host, id: SubscriptionId) -> bool {
+    let name = [b"tollgate/2/damaged/", id.0.to_le_bytes().as_slice()].concat();
+    host.shared_get(&name).is_none() && host.shared_set(&name, &[1], Cas::ABSENT).is_ok()
+}
+
 /// A subscription's record.
 pub fn record(host: &impl Host, id: SubscriptionId) -> Result<Record, Failed> {
     let (bytes, _) = host.shared_get(&record_name(id)).ok_or(Failed::Missing)?;
@@ -317,15 +327,15 @@ fn read_json<T: DeserializeOwned>(host: &impl Host, key: &[u8]) -> Option<(Optio
 }
 
 fn key_name(key: KeyHash) -> Vec<u8> {
-    [b"tollgate/1/key/", key.0.as_slice()].concat()
+    [b"tollgate/2/key/", key.0.as_slice()].concat()
 }
 
 fn record_name(id: SubscriptionId) -> Vec<u8> {
-    [b"tollgate/1/record/", id.0.to_le_bytes().as_slice()].concat()
+    [b"tollgate/2/record/", id.0.to_le_bytes().as_slice()].concat()
 }
 
 fn page_name(page: u32) -> Vec<u8> {
-    [b"tollgate/1/directory/", page.to_le_bytes().as_slice()].concat()
+    [b"tollgate/2/directory/", page.to_le_bytes().as_slice()].concat()
 }
 
 #[cfg(test)]
@@ -345,7 +355,7 @@ mod tests {
         assert_eq!(head.wall_ms(14 * second), 42_000, "ahead: as late as the answer allows");
         head.set_clock(90_000, 15 * second, 16 * second);
         assert_eq!(head.wall_ms(16 * second), 90_000, "behind: as early as the answer allows");
-        head.swept_through_ms = Some(95_000);
+        head.floor_ms = 95_000;
         assert_eq!(head.wall_ms(16 * second), 95_000);
         assert_eq!(head.wall_ms(22 * second), 96_000);
     }

@@ -42,13 +42,16 @@ pub(super) struct Args {
     /// The header with the caller's key, as in the catalog; it is not passed on to the API
     #[arg(long, value_name = "NAME", default_value = "X-Api-Key")]
     key_header: HeaderName,
+    /// Refuse nothing: count what would be refused, meter the rest
+    #[arg(long)]
+    observe: bool,
     /// Only what to add to a configuration you have, and where
     #[arg(long)]
     filter_only: bool,
 }
 
 pub(super) fn run(args: &Args, output: Output) -> Result<String, Error> {
-    if output == Output::Json {
+    if output != Output::Table {
         return Err(Error::NotJson);
     }
     let settings = Settings {
@@ -58,6 +61,7 @@ pub(super) fn run(args: &Args, output: Output) -> Result<String, Error> {
         admin: args.admin,
         plugin: PluginFile::open(&args.plugin)?,
         key_header: args.key_header.clone(),
+        observe: args.observe,
     };
     Ok(if args.filter_only { settings.filter_only() } else { settings.whole() })
 }

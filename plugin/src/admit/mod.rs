@@ -1,19 +1,22 @@
 //! Admission: one pure change of a record. All limits are checked, then all charged, or none.
+//!
+//! `examine` looks at one limit, here the findings are weighed, and `charge` does what was decided. Until then the record is only read: a refused call cannot have changed it.
 
+mod charge;
+mod examine;
+mod permit;
 mod refusal;
 
-use tollgate_pricing::gate::{GateProduct, Limit, Rule};
-use tollgate_pricing::id::{SubscriptionId, Tag};
-use tollgate_pricing::sync::{Access, LeaseAsk, Reason};
+use tollgate_pricing::gate::{GateProduct, OnOutage, Rule};
+use tollgate_pricing::id::Tag;
+use tollgate_pricing::sync::{Access, LeaseAsk, RATE_PERIOD, Reason};
 use tollgate_pricing::timeline::Period;
 
-use self::refusal::by_limit;
-use self::refusal::exhausted;
-pub use self::refusal::{LimitStatus, Refusal};
-use crate::limit::Kind;
-use crate::limit::bucket::BucketRule;
-use crate::limit::quota::Lease;
-use crate::limit::window::WaitNs;
+use self::charge::charge;
+use self::examine::{Finding, Line, Retry, examine};
+pub use self::permit::{Charged, Counted, Permit};
+pub use self::refusal::{LimitStatus, Refusal, RefusedBy, statuses};
+use self::refusal::{by_limit, reason};
 use crate::record::{MAX_ADMISSION_SLOTS, Record};
 
 /// The moment of a decision, by two clocks.
@@ -41,7 +44,8 @@ pub struct Call<'a> {
     /// Whether the host can be asked.
     pub reach: Reach,
     /// For how much longer, in nanoseconds, the host's word holds that a limit's period has
-    /// nothing left.
+    /// nothing left. Of a rate it is also told to the caller, so it must be the time the host
+    /// told; of a quota only that it holds matters.
     pub spent: &'a dyn Fn(Tag, u32) -> Option<u64>,
 }
 
@@ -78,186 +82,142 @@ pub enum Admission {
     Outdated,
 }
 
-/// Proof that a call was admitted, and what settling it needs. It cannot be copied: whoever
-/// settles a call uses it up.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Permit {
-    subscription: SubscriptionId,
-    period: u32,
-    quotas: Vec<(Tag, u32)>,
-}
-
-impl Permit {
-    /// Whose call.
-    pub fn subscription(&self) -> SubscriptionId {
-        self.subscription
-    }
-
-    /// The billing period it belongs to.
-    pub fn period(&self) -> u32 {
-        self.period
-    }
-
-    /// Whether settling wants to know the call's bytes.
-    pub fn wants_bytes(&self) -> bool {
-        false
-    }
-
-    /// The response headers that settling wants to know, each with the quota that counts it.
-    pub fn wants_headers(&self) -> &[(Tag, String)] {
-        &[]
-    }
-
-    /// The quotas it took a unit of, each with its period.
-    pub fn quotas(&self) -> &[(Tag, u32)] {
-        &self.quotas
-    }
-}
-
 /// Decides one call, and charges the record if it may go on.
 pub fn admit(record: &mut Record, call: &Call<'_>) -> Admission {
-    let Call { product, api, now, .. } = *call;
+    match check(record, call) {
+        Ok(checked) => charge(record, call, checked),
+        Err(admission) => admission,
+    }
+}
+
+/// A call that every limit has room for.
+struct Checked<'a> {
+    product: &'a GateProduct,
+    period: Period,
+    lines: Vec<Line<'a>>,
+    would_refuse: Option<Reason>,
+    overdrawn: bool,
+}
+
+/// Decides without changing anything; an error is the decision not to charge.
+fn check<'a>(record: &Record, call: &Call<'a>) -> Result<Checked<'a>, Admission> {
+    let now = call.now;
     if !record.is_confirmed() {
-        return Admission::Outdated;
+        return Err(Admission::Outdated);
     }
+    let refused = |refusal| Err(Admission::Refused(refusal));
     if record.access != Access::Active || record.expires_ms.is_some_and(|end| end <= now.wall_ms) {
-        return Admission::Refused(Refusal::plain(Reason::SubscriptionInactive));
+        return refused(Refusal::plain(Reason::SubscriptionInactive));
     }
-    let Some(product) = product else {
-        return Admission::Outdated;
-    };
-    if !product.apis.iter().any(|opened| opened == api) {
-        return Admission::Refused(Refusal::plain(Reason::ApiNotInProduct));
+    let product = call.product.ok_or(Admission::Outdated)?;
+    if !product.apis.iter().any(|opened| opened == call.api) {
+        return refused(Refusal::plain(Reason::ApiNotInProduct));
     }
-    let Some(period) = record.enter_period(now.wall_ms) else {
-        return Admission::Outdated;
-    };
+    if call.reach == Reach::Stale && product.on_outage == OnOutage::Deny {
+        return refused(Refusal::passing(Reason::HostUnavailable, 1_000));
+    }
+    let period = record.period_at(now.wall_ms).ok_or(Admission::Outdated)?;
+    if !record.has_slot(period.number, MAX_ADMISSION_SLOTS) {
+        return refused(Refusal::passing(Reason::Busy, 1_000));
+    }
+    let lines = lines(record, call, product, period);
+    let weighed = weigh(&lines, call.reach, product.on_outage);
+    if let Some((retry, longest)) = weighed.refused {
+        return refused(by_limit(&lines, longest, retry, now));
+    }
+    if weighed.outdated {
+        return Err(Admission::Outdated);
+    }
+    if weighed.cut_off {
+        return refused(Refusal::passing(Reason::HostUnavailable, 1_000));
+    }
+    let fresh = lines.iter().filter(|line| line.is_fresh).count();
+    if !record.has_room(fresh, product, now) {
+        return refused(Refusal::passing(Reason::Busy, 1_000));
+    }
+    if let Some(ask) = weighed.empty {
+        return Err(Admission::Empty(ask));
+    }
+    let would_refuse = weighed.observed.map(|(_, reason)| reason);
+    let overdrawn = weighed.overdrawn;
+    Ok(Checked { product, period, lines, would_refuse, overdrawn })
+}
+
+/// Every limit that counts the call, as the call meets it.
+fn lines<'a>(
+    record: &Record,
+    call: &Call<'a>,
+    product: &'a GateProduct,
+    period: Period,
+) -> Vec<Line<'a>> {
     // Where the record is ahead of this VM's clock, quotas follow the record.
-    let now = Now { wall_ms: now.wall_ms.max(period.start_ms), ..now };
-    let period = period.number;
-    if record.slot_mut(period, MAX_ADMISSION_SLOTS).is_none() {
-        return Admission::Refused(Refusal::passing(Reason::Busy, 1_000));
-    }
-    match check(record, product, now) {
-        Verdict::Room => charge(record, product, period, now),
-        Verdict::Wait(limit, WaitNs(wait)) => {
-            let wait_ms = wait.div_ceil(1_000_000);
-            Admission::Refused(by_limit(record, product, limit, Reason::RateLimited, wait_ms, now))
-        }
-        Verdict::Empty(ask) => match (call.spent)(ask.lease.limit, ask.lease.period) {
-            Some(_) => Admission::Refused(exhausted(record, product, &ask, now)),
-            None => Admission::Empty(ask),
-        },
-        Verdict::Outdated => Admission::Outdated,
-    }
+    let quota_ms = call.now.wall_ms.max(period.start_ms);
+    let mut lines = Vec::with_capacity(product.limits.len());
+    let counting = product.limits.iter().filter(|limit| limit.counts(call.api, call.operation));
+    lines.extend(counting.map(|limit| examine(record, call, limit, quota_ms)));
+    lines
+}
+/// What the limits say together.
+#[derive(Default)]
+struct Weighed<'a, 'b> {
+    /// The one that refuses for longest.
+    refused: Option<(Retry, &'b Line<'a>)>,
+    /// What would be, if all limits were enforced.
+    observed: Option<(Retry, Reason)>,
+    /// A quota's periods have run out.
+    outdated: bool,
+    /// The plan does not let it pass without the host.
+    cut_off: bool,
+    /// The plan does.
+    overdrawn: bool,
+    /// A lease to ask for.
+    empty: Option<LeaseAsk>,
 }
 
-enum Verdict<'a> {
-    Room,
-    Wait(&'a Limit, WaitNs),
-    Empty(LeaseAsk),
-    Outdated,
-}
-
-/// Checks every limit. Of several rates that refuse, the longest wait is told; a rate's refusal
-/// comes before the question for a lease, which may cost a wait.
-fn check<'a>(record: &mut Record, product: &'a GateProduct, now: Now) -> Verdict<'a> {
-    let mut longest: Option<(&Limit, WaitNs)> = None;
-    let mut empty = None;
-    let id = record.id;
-    for limit in &product.limits {
-        let period = quota_period_now(record, limit, now);
-        let Some(state) = record.limit_mut(product, limit, now) else {
-            return Verdict::Outdated;
-        };
-        let wait = match (&mut state.kind, &limit.rule) {
-            (Kind::Window(window), Rule::SlidingWindow { calls, .. }) => {
-                window.advance(now.mono_ns);
-                window.room(*calls, now.mono_ns).err()
-            }
-            (Kind::Bucket(bucket), rule) => {
-                bucket_rule(rule).and_then(|rule| bucket.take(rule, now.mono_ns).err())
-            }
-            (Kind::Quota(quota), _) => {
-                let Some(lease) = period.and_then(|period| quota.enter(period)) else {
-                    return Verdict::Outdated;
-                };
-                if lease.left() == 0 && empty.is_none() {
-                    let limit = limit.tag();
-                    empty = Some(ask(id, limit, lease, 1));
-                }
-                None
-            }
-            // `fit` has made every state one of its rule.
-            (Kind::Window(_), _) => None,
-        };
-        if let Some(wait) = wait
-            && longest.is_none_or(|(_, longest)| wait > longest)
-        {
-            longest = Some((limit, wait));
-        }
-    }
-    match (longest, empty) {
-        (Some((limit, wait)), _) => Verdict::Wait(limit, wait),
-        (None, Some(ask)) => Verdict::Empty(ask),
-        (None, None) => Verdict::Room,
-    }
-}
-
-/// Charges every limit and opens the call. Only after [`check`] found room in all.
-fn charge(record: &mut Record, product: &GateProduct, period: u32, now: Now) -> Admission {
-    let subscription = record.id;
-    let mut permit = Permit { subscription, period, quotas: Vec::new() };
-    let mut low = Vec::new();
-    for limit in &product.limits {
-        let Some(state) = record.limit_mut(product, limit, now) else {
-            continue;
-        };
-        match &mut state.kind {
-            Kind::Window(window) => window.charge(),
-            Kind::Bucket(bucket) => {
-                let after = bucket_rule(&limit.rule).map(|rule| bucket.take(rule, now.mono_ns));
-                if let Some(Ok(after)) = after {
-                    *bucket = after;
+/// Weighs what the limits say. Those that do not block refuse nothing and ask for nothing.
+fn weigh<'a, 'b>(lines: &'b [Line<'a>], reach: Reach, on_outage: OnOutage) -> Weighed<'a, 'b> {
+    let mut weighed = Weighed::default();
+    for line in lines {
+        let blocks = line.limit.blocks();
+        let is_soft = matches!(*line.rule, Rule::Quota { hard: false, .. });
+        match line.seen.finding {
+            Finding::Room => {}
+            Finding::Unknown => weighed.outdated = true,
+            Finding::Spent(retry) if blocks => {
+                if weighed.refused.is_none_or(|(longest, _)| retry > longest) {
+                    weighed.refused = Some((retry, line));
                 }
             }
-            Kind::Quota(quota) => {
-                let Some(lease) = quota.current_mut() else {
-                    continue;
-                };
-                let limit = limit.tag();
-                permit.quotas.push((limit, lease.period));
-                if lease.charge(now.mono_ns) {
-                    low.push(ask(subscription, limit, lease, 0));
+            Finding::Spent(retry) => {
+                if !is_soft && weighed.observed.is_none_or(|(longest, _)| retry > longest) {
+                    weighed.observed = Some((retry, reason(&line.rule)));
                 }
             }
+            Finding::Unleased(_) if !blocks => {}
+            Finding::Unleased(ask) if reach == Reach::Near => {
+                // A rate's units expire soon: they are asked for last.
+                let is_first = weighed.empty.is_none_or(|other| other.lease.period == RATE_PERIOD);
+                weighed.empty = if is_first { Some(ask) } else { weighed.empty };
+            }
+            Finding::Unleased(_) if may_overdraw(line, on_outage) => weighed.overdrawn = true,
+            Finding::Unleased(_) => weighed.cut_off = true,
         }
     }
-    if let Some(slot) = record.slot_mut(period, MAX_ADMISSION_SLOTS) {
-        slot.admitted = slot.admitted.saturating_add(1);
+    weighed
+}
+
+/// Whether the plan lets a call pass beyond its lease while the host cannot be asked.
+fn may_overdraw(line: &Line<'_>, on_outage: OnOutage) -> bool {
+    match on_outage {
+        OnOutage::Deny => false,
+        OnOutage::Allow => true,
+        OnOutage::AllowUpTo(most) => line.seen.lease.is_some_and(|mut lease| {
+            if line.seen.period.is_none() {
+                lease.give_back(u64::MAX); // a rate's, of which what is left has expired
+            }
+            lease.overdraft(line.seen.needs) <= most.get()
+        }),
     }
-    Admission::Admitted { permit, low, would_refuse: None, overdrawn: false }
-}
-
-fn ask(subscription: SubscriptionId, limit: Tag, lease: &Lease, need: u64) -> LeaseAsk {
-    LeaseAsk { subscription, lease: lease.report(limit), want: lease.want(), need }
-}
-
-fn bucket_rule(rule: &Rule) -> Option<BucketRule> {
-    match rule {
-        &Rule::TokenBucket { calls, period_seconds, burst, .. } => {
-            Some(BucketRule { calls, period_seconds, burst })
-        }
-        Rule::SlidingWindow { .. } | Rule::Quota { .. } => None,
-    }
-}
-
-fn quota_period_now(record: &Record, limit: &Limit, now: Now) -> Option<Period> {
-    let Rule::Quota { .. } = limit.rule else {
-        return None;
-    };
-    let tag = limit.tag();
-    record.quotas.iter().find(|(quota, _)| *quota == tag)?.1.at(now.wall_ms)
 }
 
 #[cfg(test)]

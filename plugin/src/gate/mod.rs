@@ -5,40 +5,43 @@
 //! answer, and a stream that went away while paused leaves nothing behind.
 
 mod decide;
+mod ending;
 mod loaded;
+mod news;
+mod room;
+mod spent;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use tollgate_pricing::gate::KeyPlaces;
-use tollgate_pricing::id::{BootId, Hex128, SubscriptionId, Tag};
-use tollgate_pricing::sync::{LeaseAsk, Outcome, Reason};
+use tollgate_pricing::id::{BootId, Hex128, SubscriptionId};
+use tollgate_pricing::sync::{Outcome, Reason};
 
 pub(crate) use self::decide::Want;
-use self::decide::{Decision, refuse, unavailable};
+use self::decide::{Decision, Pass, Patience, Refused, refuse};
+use self::ending::Unsettled;
 use self::loaded::Loaded;
+use self::room::{Room, Waiting};
+use self::spent::Spent;
 use crate::admit::{Permit, Refusal};
 use crate::host::Host;
 use crate::keys::Keys;
-use crate::reply::{Reply, status_of};
+use crate::metrics::Metric;
+use crate::reply::{self, Reply, status_of};
 use crate::request::Request;
 use crate::route::RouteName;
-use crate::settings::Settings;
-use crate::settle::{Ending, Measured, NoSlot, settle};
-use crate::shared::{self, Failed, Head, Store};
-use crate::sync::Sync;
+use crate::settings::{Mode, Settings};
+use crate::shared::Head;
 use crate::sync::rows::RowKey;
+use crate::sync::{Question, Sync};
 
 /// How often a VM looks around.
 pub const TICK_MS: u32 = 250;
-/// Streams that may wait for the host at once; more are answered 503.
-const MAX_WAITING: usize = 1_024;
-/// How long a stream waits for the host.
-const WAIT_NS: u64 = 2_000_000_000;
-/// Answers "spent" of the host hold for this long.
-const EXHAUSTED_NS: u64 = 1_000_000_000;
-/// Quotas remembered as spent.
-const MAX_EXHAUSTED: usize = 10_000;
+/// How long a stream waits for the host: with the tick that ends it, two seconds.
+const WAIT_NS: u64 = 1_750_000_000;
+/// What an Envoy that adds `RateLimit` headers to answers reads them from.
+const LIMITS_NOTE: &str = "tollgate_ratelimit";
+const POLICIES_NOTE: &str = "tollgate_ratelimit_policy";
 
 /// A VM's state. Everything that must survive the VM is in shared data.
 pub struct Gate<H> {
@@ -48,26 +51,29 @@ pub struct Gate<H> {
     pub(crate) token: String,
     /// Drawn when the VM began to work.
     pub(crate) incarnation: Hex128,
+    born_ns: u64,
     pub(crate) boot: Option<BootId>,
     pub(crate) head: Head,
     pub(crate) loaded: Option<Rc<Loaded>>,
     pub(crate) keys: Keys,
     pub(crate) sync: Sync,
-    streams: HashMap<u32, Stream>,
-    exhausted: HashMap<(SubscriptionId, Tag, u32), u64>,
-    unsettled: Vec<(Permit, Ending)>,
-}
-
-enum Stream {
-    Waiting { request: Request, since_ns: u64 },
-    Going(Call),
+    pub(crate) spent: Spent,
+    room: Room,
+    going: HashMap<u32, Call>,
+    unsettled: Vec<Unsettled>,
+    /// Subscriptions whose records were complained about in the log.
+    noted: HashSet<SubscriptionId>,
+    /// What this VM added to the gauges that add up.
+    shown: [i64; 2],
 }
 
 /// A call on its way to the upstream.
 struct Call {
     /// None for calls that bill nothing.
     permit: Option<Permit>,
+    whose: Option<SubscriptionId>,
     route: Option<Rc<RouteName>>,
+    would_refuse: Option<Reason>,
     minute: u32,
     started_ns: u64,
 }
@@ -86,6 +92,7 @@ impl<H: Host> Gate<H> {
     pub fn new(host: H, settings: Settings, token: String) -> Self {
         Self {
             incarnation: Hex128(host.random()),
+            born_ns: host.monotonic_ns(),
             host,
             settings,
             token,
@@ -94,9 +101,12 @@ impl<H: Host> Gate<H> {
             loaded: None,
             keys: Keys::default(),
             sync: Sync::default(),
-            streams: HashMap::new(),
-            exhausted: HashMap::new(),
+            spent: Spent::default(),
+            room: Room::default(),
+            going: HashMap::new(),
             unsettled: Vec::new(),
+            noted: HashSet::new(),
+            shown: [0; 2],
         }
     }
 
@@ -106,134 +116,78 @@ impl<H: Host> Gate<H> {
         if self.loaded.is_none() {
             self.look_around();
         }
-        let Some(loaded) = self.loaded.clone() else {
-            // Where keys are is not known before the catalog is: its headers are read then.
-            let request = Request::default();
-            return self.enact(stream, request, Decision::Wait(Want::Catalog), now_ns);
-        };
-        let (request, decision) = self.read_and_decide(&loaded.catalog.key);
+        // Where keys are is not known before the catalog is: without it, headers are read later.
+        let request = self.read_request().unwrap_or_default();
+        let decision = self.decide(&request, Patience::Left);
         self.enact(stream, request, decision, now_ns)
-    }
-
-    /// The stream has ended, in whatever way: the point of metering.
-    pub fn on_log(&mut self, stream: u32) {
-        let Some(Stream::Going(call)) = self.streams.remove(&stream) else {
-            return;
-        };
-        let status = self.host.number(&["response", "code"]);
-        let status = status.and_then(|code| u16::try_from(code).ok()).unwrap_or(0);
-        let subscription = call.permit.as_ref().map(Permit::subscription);
-        let outcome = match call.permit {
-            None => Outcome::Open,
-            Some(permit) => {
-                let ending = Ending::of(self.host.has(&["upstream", "address"]), status);
-                self.settle(permit, ending);
-                match ending {
-                    Ending::Billable => Outcome::Billable,
-                    Ending::Waived => Outcome::Waived,
-                }
-            }
-        };
-        let key = RowKey {
-            subscription,
-            route: call.route,
-            status,
-            outcome,
-            would_refuse: None,
-            minute: call.minute,
-        };
-        let elapsed_ns = self.host.monotonic_ns().saturating_sub(call.started_ns);
-        self.sync.rows.add(key, elapsed_ns);
     }
 
     /// The proxy forgets the stream.
     pub fn on_delete(&mut self, stream: u32) {
-        self.streams.remove(&stream);
+        self.room.take(stream);
+        self.going.remove(&stream);
     }
 
     /// Looks at what other VMs published, and at what waits. `root` is the context ticking.
     pub fn on_tick(&mut self, root: u32) {
         self.look_around();
-        for (permit, ending) in std::mem::take(&mut self.unsettled) {
-            self.settle(permit, ending);
-        }
+        self.settle_kept();
         let now_ns = self.host.monotonic_ns();
-        self.exhausted.retain(|_, until_ns| *until_ns > now_ns);
+        self.spent.forget_old(now_ns);
         self.sync_if_due(now_ns);
-        self.reconsider(root);
+        self.reconsider(root, |_| true);
+        self.show_gauges(now_ns);
     }
 
-    /// Takes over what other VMs published in shared data.
-    pub(crate) fn look_around(&mut self) {
-        let Some(head) = shared::head(&self.host) else {
-            return;
-        };
-        if head.epoch != self.head.epoch {
-            self.sync.forget_acknowledged();
-        }
-        self.keys.at_revision(head.revision);
-        if head.catalog > self.catalog_revision() {
-            self.load_newer_catalog();
-        }
-        self.head = head;
-    }
-
-    /// Loads the process's catalog if it is newer than this VM's.
-    fn load_newer_catalog(&mut self) -> bool {
-        let newer = shared::catalog(&self.host)
-            .filter(|catalog| catalog.revision > self.catalog_revision());
-        let is_newer = newer.is_some();
-        if let Some(catalog) = newer {
-            self.loaded = Some(Rc::new(Loaded::new(catalog)));
-        }
-        is_newer
-    }
-
-    fn catalog_revision(&self) -> u32 {
-        self.loaded.as_ref().map_or(0, |loaded| loaded.catalog.revision)
-    }
-
-    /// Decides every waiting stream again. Ends with `root` as the current context.
-    pub(crate) fn reconsider(&mut self, root: u32) {
-        let is_waiting =
-            |(id, stream): (&u32, &Stream)| matches!(stream, Stream::Waiting { .. }).then_some(*id);
-        let waiting: Vec<u32> = self.streams.iter().filter_map(is_waiting).collect();
-        for id in waiting {
-            let Some(Stream::Waiting { request, since_ns }) = self.streams.remove(&id) else {
-                continue;
-            };
-            if !self.host.focus(id) {
+    /// Decides those waiting streams again that wait for such an answer. Ends with `root` as the
+    /// current context.
+    pub(crate) fn reconsider(&mut self, root: u32, is_it: impl Fn(Question) -> bool) {
+        for stream in self.room.who(is_it) {
+            if !self.host.focus(stream) {
+                self.room.take(stream);
                 continue;
             }
-            let (request, decision) = self.decide_again(request, since_ns);
-            if self.enact(id, request, decision, since_ns) == Action::Continue {
+            let Some(waiting) = self.room.take(stream) else { continue };
+            if self.decide_again(stream, waiting) == Action::Continue {
                 self.host.resume();
             }
         }
         self.host.focus(root);
     }
 
-    fn decide_again(&mut self, request: Request, since_ns: u64) -> (Request, Decision) {
-        let (request, decision) = match self.loaded.clone() {
-            Some(loaded) if request.is_unread() => self.read_and_decide(&loaded.catalog.key),
-            _ => {
-                let decision = self.decide(&request);
-                (request, decision)
+    fn decide_again(&mut self, stream: u32, waiting: Waiting) -> Action {
+        let Waiting { mut request, since_ns, question, told_to_wait } = waiting;
+        if request.is_unread() {
+            request = self.read_request().unwrap_or_default();
+        }
+        if self.host.monotonic_ns().saturating_sub(since_ns) >= WAIT_NS {
+            let patience = match question {
+                Question::Lease { subscription, limit, period, .. } if told_to_wait => {
+                    Patience::ToldToWait(subscription, limit, period)
+                }
+                _ => Patience::Over,
+            };
+            let decision = self.decide_at_last(&request, patience);
+            return self.enact(stream, request, decision, since_ns);
+        }
+        match self.decide(&request, Patience::Left) {
+            Decision::Wait(want) => {
+                let told_to_wait = told_to_wait && want.question() == question;
+                self.hold(stream, request, &want, since_ns, told_to_wait)
             }
-        };
-        let late = self.host.monotonic_ns().saturating_sub(since_ns) >= WAIT_NS;
-        match decision {
-            Decision::Wait(_) if late => (request, unavailable()),
-            decision => (request, decision),
+            decision => self.enact(stream, request, decision, since_ns),
         }
     }
 
-    fn read_and_decide(&mut self, places: &KeyPlaces) -> (Request, Decision) {
-        if let Ok(request) = Request::read(&self.host.request_headers(), places) {
-            let decision = self.decide(&request);
-            return (request, decision);
+    /// The current stream's request, if a catalog says where its key is. From then on its path
+    /// has no key in it, whatever becomes of it: neither the API nor an access log sees one.
+    fn read_request(&self) -> Option<Request> {
+        let loaded = self.loaded.as_ref()?;
+        let mut request = Request::read(&self.host.request_headers(), &loaded.catalog.key);
+        if let Some(path) = request.forward.take() {
+            self.host.set_path(&path);
         }
-        (Request::default(), refuse(Refusal::plain(Reason::BadRequest), None, None))
+        Some(request)
     }
 
     /// Does what was decided with the current stream.
@@ -245,91 +199,88 @@ impl<H: Host> Gate<H> {
         since_ns: u64,
     ) -> Action {
         match decision {
-            Decision::Go { permit, route } => {
-                let minute = self.minute();
-                let call = Call { permit, route, minute, started_ns: since_ns };
-                self.streams.insert(stream, Stream::Going(call));
-                Action::Continue
+            Decision::Wait(want) => self.hold(stream, request, &want, since_ns, false),
+            Decision::Go(pass) => self.let_go(stream, pass, since_ns),
+            Decision::Refuse(Refused { refusal, whose, route })
+                if self.settings.mode == Mode::Observe =>
+            {
+                let would_refuse = Some(refusal.reason);
+                let pass = Pass { whose, route, would_refuse, ..Pass::default() };
+                self.let_go(stream, pass, since_ns)
             }
-            Decision::Refuse { refusal, whose, route } => {
-                self.refuse(&refusal, whose, route, since_ns);
-                Action::Pause
-            }
-            Decision::Wait(want) => {
-                if let Err(refusal) = self.wait_for(want) {
-                    self.refuse(&refusal, None, None, since_ns);
-                    return Action::Pause;
-                }
-                self.streams.insert(stream, Stream::Waiting { request, since_ns });
+            Decision::Refuse(refused) => {
+                self.refuse(refused, since_ns);
                 Action::Pause
             }
         }
     }
 
-    /// Asks the host, unless that is under way or hopeless.
-    fn wait_for(&mut self, want: Want) -> Result<(), Refusal> {
-        let now_ns = self.host.monotonic_ns();
-        if self.sync.is_host_away(now_ns) {
-            return Err(Refusal::passing(Reason::HostUnavailable, 1_000));
+    /// Lets the current stream go on to the API.
+    fn let_go(&mut self, stream: u32, pass: Pass, since_ns: u64) -> Action {
+        if !pass.limits.is_empty() {
+            self.host.note(LIMITS_NOTE, &reply::standings(&pass.limits));
+            self.host.note(POLICIES_NOTE, &reply::policies(&pass.limits));
         }
-        // Counted only when there are as many streams at all.
-        if self.streams.len() >= MAX_WAITING {
-            let waiting = |stream: &&Stream| matches!(stream, Stream::Waiting { .. });
-            if self.streams.values().filter(waiting).count() >= MAX_WAITING {
-                return Err(Refusal::passing(Reason::Busy, 1_000));
-            }
+        let metric = if pass.permit.is_some() { Metric::Admitted } else { Metric::Open };
+        self.host.count(metric, 1);
+        if let Some(reason) = pass.would_refuse {
+            self.host.count(Metric::WouldRefuse(reason), 1);
         }
-        self.ask_now(want, now_ns).map_err(|_| Refusal::passing(Reason::HostUnavailable, 1_000))
-    }
-
-    fn refuse(
-        &mut self,
-        refusal: &Refusal,
-        subscription: Option<SubscriptionId>,
-        route: Option<Rc<RouteName>>,
-        since_ns: u64,
-    ) {
-        let places = self.loaded.as_ref().map(|loaded| &loaded.catalog.key);
-        self.host.reply(&Reply::new(refusal, places));
-        let status = status_of(refusal.reason);
-        let outcome = Outcome::Refused(refusal.reason);
+        let Pass { permit, whose, route, would_refuse, .. } = pass;
         let minute = self.minute();
-        let key = RowKey { subscription, route, status, outcome, would_refuse: None, minute };
+        let call = Call { permit, whose, route, would_refuse, minute, started_ns: since_ns };
+        self.going.insert(stream, call);
+        Action::Continue
+    }
+
+    /// Holds the current stream back and asks the host, unless that is hopeless.
+    fn hold(
+        &mut self,
+        stream: u32,
+        request: Request,
+        want: &Want,
+        since_ns: u64,
+        told_to_wait: bool,
+    ) -> Action {
+        let (now_ns, question) = (self.host.monotonic_ns(), want.question());
+        if !self.is_host_away(now_ns) {
+            if !self.room.fits(question) || self.sync.ask(*want, now_ns).is_err() {
+                let whose = match want {
+                    Want::Lease(ask) => Some(ask.subscription),
+                    Want::Catalog | Want::Key { .. } => None,
+                };
+                let busy = refuse(Refusal::passing(Reason::Busy, 1_000), whose, None);
+                return self.enact(stream, request, busy, since_ns);
+            }
+            self.send_urgent(now_ns);
+        }
+        // Also when that was found out just now.
+        if self.is_host_away(now_ns) {
+            let decision = self.decide_at_last(&request, Patience::Over);
+            return self.enact(stream, request, decision, since_ns);
+        }
+        self.room.put(stream, Waiting { request, since_ns, question, told_to_wait });
+        Action::Pause
+    }
+
+    fn refuse(&mut self, refused: Refused, since_ns: u64) {
+        let Refused { refusal, whose, route } = refused;
+        let catalog = self.loaded.as_ref().map(|loaded| &loaded.catalog);
+        self.host.reply(&Reply::new(&refusal, catalog));
+        self.host.count(Metric::Refused(refusal.reason), 1);
+        let status = status_of(refusal.reason, catalog.map(|catalog| &catalog.answers));
+        let key = RowKey {
+            subscription: whose,
+            route,
+            status,
+            outcome: Outcome::Refused(refusal.reason),
+            would_refuse: None,
+            minute: self.minute(),
+        };
         let elapsed_ns = self.host.monotonic_ns().saturating_sub(since_ns);
         self.sync.rows.add(key, elapsed_ns);
     }
-
-    /// Settles a call, or keeps it for the next tick: a settlement is never dropped.
-    fn settle(&mut self, permit: Permit, ending: Ending) {
-        let subscription = permit.subscription();
-        let settled = shared::update(&self.host, subscription, |record| {
-            match settle(record, &permit, ending, &Measured::default()) {
-                Ok(()) => (Store::Yes, true),
-                Err(NoSlot) => (Store::No, false),
-            }
-        });
-        match settled {
-            Ok(true) => self.sync.touch(subscription),
-            // A missing or damaged record has nothing to settle in; its calls stay open.
-            Err(Failed::Missing | Failed::Damaged) => {}
-            Ok(false) | Err(Failed::Busy) => self.unsettled.push((permit, ending)),
-        }
-    }
-
-    /// Remembers that the host said a quota is spent.
-    pub(crate) fn remember_exhausted(&mut self, ask: &LeaseAsk) {
-        if self.exhausted.len() < MAX_EXHAUSTED {
-            let until_ns = self.host.monotonic_ns().saturating_add(EXHAUSTED_NS);
-            self.exhausted.insert(ask.about(), until_ns);
-        }
-    }
-
-    /// The host's clock now, unix milliseconds.
-    pub(crate) fn wall_ms(&self) -> u64 {
-        self.head.wall_ms(self.host.monotonic_ns())
-    }
-
-    fn minute(&self) -> u32 {
-        u32::try_from(self.wall_ms().wrapping_div(60_000)).unwrap_or(u32::MAX)
-    }
 }
+
+#[cfg(test)]
+mod tests;

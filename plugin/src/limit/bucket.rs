@@ -18,6 +18,8 @@ pub struct Bucket {
     /// Monotonic time at which the bucket would be full again (the theoretical arrival time);
     /// 0 if it was never used.
     pub full_at_ns: u64,
+    /// What one call weighed in that time; 0 if it was never used.
+    pub interval_ns: u64,
 }
 
 /// What a bucket allows.
@@ -33,14 +35,14 @@ pub struct BucketRule {
 
 impl BucketRule {
     /// One call's refill time, rounded up so that the rate is never exceeded.
-    fn interval(self) -> Duration {
+    fn interval_ns(self) -> u64 {
         let period_ns = u64::from(self.period_seconds.get()).saturating_mul(1_000_000_000);
-        Duration::from_nanos(period_ns.div_ceil(self.calls.get().into()))
+        period_ns.div_ceil(self.calls.get().into())
     }
 
     /// As governor takes it. A bucket that takes longer than governor's clock to refill holds one.
     fn quota(self) -> Option<Quota> {
-        let interval = self.interval();
+        let interval = Duration::from_nanos(self.interval_ns());
         let refill = interval.as_nanos().saturating_mul(self.burst.get().into());
         let fits = u64::try_from(refill).is_ok_and(|ns| ns < u64::MAX.wrapping_shr(1));
         let quota = Quota::with_period(interval)?;
@@ -51,7 +53,7 @@ impl BucketRule {
 impl Bucket {
     /// The bucket after one more call at `now_ns`, or how long until one fits.
     pub fn take(self, rule: BucketRule, now_ns: u64) -> Result<Self, WaitNs> {
-        let state = Stored(Cell::new(self.full_at_ns));
+        let state = Stored(Cell::new(self.fitted(rule, now_ns).full_at_ns));
         let clock = At(Cell::new(0));
         let Some(quota) = rule.quota() else {
             return Err(WaitNs(u64::MAX));
@@ -61,7 +63,10 @@ impl Bucket {
             RateLimiter::new(quota, state, clock);
         limiter.clock().0.set(now_ns);
         match limiter.check() {
-            Ok(()) => Ok(Self { full_at_ns: limiter.into_state_store().0.get() }),
+            Ok(()) => {
+                let full_at_ns = limiter.into_state_store().0.get();
+                Ok(Self { full_at_ns, interval_ns: rule.interval_ns() })
+            }
             Err(not_until) => {
                 let at = not_until.earliest_possible();
                 Err(WaitNs(at.duration_since(Nanos::new(now_ns)).as_u64()))
@@ -71,10 +76,27 @@ impl Bucket {
 
     /// Calls that would pass now.
     pub fn room(self, rule: BucketRule, now_ns: u64) -> u64 {
-        let interval = u64::try_from(rule.interval().as_nanos()).unwrap_or(u64::MAX);
-        let busy_ns = self.full_at_ns.saturating_sub(now_ns);
-        let used = busy_ns.div_ceil(interval.max(1));
-        u64::from(rule.burst.get()).saturating_sub(used)
+        u64::from(rule.burst.get()).saturating_sub(self.fitted(rule, now_ns).missing(now_ns))
+    }
+
+    /// Calls that the bucket lacks to be full, a part of one being one.
+    fn missing(self, now_ns: u64) -> u64 {
+        self.full_at_ns.saturating_sub(now_ns).div_ceil(self.interval_ns.max(1))
+    }
+
+    /// This bucket under a rule that may have changed: it lacks as many calls as before, and they
+    /// come back as fast as the rule says now.
+    fn fitted(self, rule: BucketRule, now_ns: u64) -> Self {
+        let interval_ns = rule.interval_ns();
+        let full_at_ns = if self.interval_ns == interval_ns || self.full_at_ns <= now_ns {
+            self.full_at_ns
+        } else {
+            let refill_ns = self.missing(now_ns).saturating_mul(interval_ns);
+            now_ns.saturating_add(refill_ns)
+        };
+        // Governor adds without looking: half of the numbers are left for its sums, whatever is
+        // stored.
+        Self { full_at_ns: full_at_ns.min(u64::MAX.wrapping_shr(1)), interval_ns }
     }
 }
 
@@ -146,6 +168,27 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_new_rule_finds_as_many_calls_missing() {
+        let rule = |calls, period: u32, burst| BucketRule {
+            calls: NonZeroU32::new(calls).unwrap(),
+            period_seconds: NonZeroU32::new(period).unwrap(),
+            burst: NonZeroU32::new(burst).unwrap(),
+        };
+        let (fast, slow, now) = (rule(10, 1, 10), rule(1, 10, 10), 1_000_000_000);
+        let mut bucket = Bucket::default();
+        for _ in 0..7 {
+            bucket = bucket.take(fast, now).unwrap();
+        }
+        assert_eq!((bucket.room(fast, now), bucket.room(slow, now)), (3, 3));
+        for _ in 0..3 {
+            bucket = bucket.take(slow, now).unwrap();
+        }
+        assert_eq!(bucket.take(slow, now), Err(WaitNs(10_000_000_000)));
+        assert_eq!(bucket.take(fast, now), Err(WaitNs(100_000_000)));
+        assert_eq!(bucket.take(rule(1, 10, 5), now), Err(WaitNs(60_000_000_000)));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! price of a bounded state, and it only ever refuses.
 
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 
 /// Sub-buckets: 63 span the window, one is being filled.
 pub const BUCKETS: usize = 64;
@@ -33,29 +34,16 @@ impl Window {
         Self { bucket_ns: bucket_ns.max(1), newest: 0, counts: [0; BUCKETS] }
     }
 
-    /// Moves on to `now_ns`, forgetting what left the window. Time never goes back here: another
-    /// VM's clock reading may be newer than ours.
-    pub fn advance(&mut self, now_ns: u64) {
-        let now = now_ns.checked_div(self.bucket_ns).unwrap_or(0).max(self.newest);
-        for number in self.newest.saturating_add(1)..=now {
-            if number.saturating_sub(self.newest) > SPANNING.saturating_add(1) {
-                break; // every place was cleared once
-            }
-            *self.place(number) = 0;
-        }
-        self.newest = now;
-    }
-
-    /// How many calls still fit, or how long until one does. Call after [`Window::advance`].
+    /// How many calls still fit at `now_ns`, or how long until one does.
     pub fn room(&self, calls: NonZeroU32, now_ns: u64) -> Result<u64, WaitNs> {
         let limit = u64::from(calls.get());
-        let used = self.used();
+        let used = self.used(now_ns);
         if used < limit {
             return Ok(limit.saturating_sub(used));
         }
         // One call fits once enough of the oldest sub-buckets have left to be below the limit.
         let mut left = used;
-        for number in self.newest.saturating_sub(SPANNING)..=self.newest {
+        for number in self.counted(now_ns) {
             left = left.saturating_sub(self.count(number).into());
             if left < limit {
                 let gone_from = number.saturating_add(SPANNING).saturating_add(1);
@@ -67,30 +55,56 @@ impl Window {
         Err(WaitNs(self.bucket_ns.saturating_mul(SPANNING)))
     }
 
-    /// Counts a call in the newest sub-bucket.
-    pub fn charge(&mut self) {
+    /// Calls that count at `now_ns`.
+    pub fn used(&self, now_ns: u64) -> u64 {
+        self.counted(now_ns).map(|number| u64::from(self.count(number))).sum()
+    }
+
+    /// Counts a call.
+    pub fn charge(&mut self, now_ns: u64) {
+        self.advance(now_ns);
         let newest = self.newest;
         let count = self.place(newest);
         *count = count.saturating_add(1);
     }
 
-    /// Takes on another window's length: what was counted stays until it has left the new window.
-    pub fn fit(&mut self, period_seconds: NonZeroU32) {
-        let bucket_ns = bucket_ns(period_seconds);
-        if bucket_ns == self.bucket_ns {
-            return;
-        }
-        let used = u32::try_from(self.used()).unwrap_or(u32::MAX);
-        let now_ns = self.newest.saturating_add(1).saturating_mul(self.bucket_ns);
-        *self = Self::empty(bucket_ns);
-        self.advance(now_ns);
-        let newest = self.newest;
-        *self.place(newest) = used;
+    /// This window with another length: all that counts now does so until it has left the new one.
+    /// What had left the shorter one is not known any more.
+    #[must_use]
+    pub fn fitted(&self, period_seconds: NonZeroU32, now_ns: u64) -> Self {
+        let mut fitted = Self::empty(bucket_ns(period_seconds));
+        let used = self.used(now_ns);
+        // Another VM's clock reading may be newer than ours.
+        fitted.advance(now_ns.max(self.newest.saturating_mul(self.bucket_ns)));
+        let newest = fitted.newest;
+        *fitted.place(newest) = u32::try_from(used).unwrap_or(u32::MAX);
+        fitted
     }
 
-    /// Calls that count.
-    pub fn used(&self) -> u64 {
-        self.counts.iter().map(|count| u64::from(*count)).sum()
+    /// Forgets when calls were made, to need less room: all that count do as if made just now.
+    pub fn collapse(&mut self, now_ns: u64) {
+        let used = self.used(now_ns);
+        self.advance(now_ns);
+        self.counts = [0; BUCKETS];
+        let newest = self.newest;
+        *self.place(newest) = u32::try_from(used).unwrap_or(u32::MAX);
+    }
+
+    /// Numbers of the sub-buckets that count at `now_ns`. Time never goes back here: another VM's
+    /// clock reading may be newer than ours.
+    fn counted(&self, now_ns: u64) -> RangeInclusive<u64> {
+        let now = now_ns.checked_div(self.bucket_ns).unwrap_or(0).max(self.newest);
+        now.saturating_sub(SPANNING)..=self.newest
+    }
+
+    /// Moves on to `now_ns`, clearing the places that its sub-buckets will use.
+    fn advance(&mut self, now_ns: u64) {
+        let now = now_ns.checked_div(self.bucket_ns).unwrap_or(0).max(self.newest);
+        let passed = now.saturating_sub(self.newest).min(SPANNING.saturating_add(1));
+        for back in 0..passed {
+            *self.place(now.saturating_sub(back)) = 0;
+        }
+        self.newest = now;
     }
 
     fn count(&self, number: u64) -> u32 {
@@ -115,10 +129,9 @@ mod tests {
     use super::*;
 
     fn ask(window: &mut Window, calls: NonZeroU32, now_ns: u64) -> Result<u64, WaitNs> {
-        window.advance(now_ns);
         let room = window.room(calls, now_ns);
         if room.is_ok() {
-            window.charge();
+            window.charge(now_ns);
         }
         room
     }
@@ -154,9 +167,11 @@ mod tests {
             }
         }
 
-        /// A changed window forgets nothing early.
+        /// A changed window forgets nothing early, and neither does one that was collapsed.
         #[test]
-        fn a_new_length_only_refuses_more(old in 1_u32..100, new in 1_u32..100, used in 1_u32..50) {
+        fn a_new_length_only_refuses_more(
+            old in 1_u32..100, new in 1_u32..100, used in 1_u32..50, late in 0_u64..2_000_000_000,
+        ) {
             let (old, new) = (NonZeroU32::new(old).unwrap(), NonZeroU32::new(new).unwrap());
             let mut window = Window::empty(bucket_ns(old));
             let start = 7 * NANOS;
@@ -164,9 +179,14 @@ mod tests {
             for _ in 0..used {
                 prop_assert!(ask(&mut window, limit, start).is_ok());
             }
-            window.fit(new);
-            let until = start + u64::from(new.get()) * NANOS;
-            prop_assert!(ask(&mut window, limit, until).is_err());
+            let until = start + u64::from(old.get()) * NANOS - 1;
+            let mut collapsed = window.clone();
+            collapsed.collapse(start + late.min(until - start));
+            prop_assert!(collapsed.room(limit, until).is_err());
+            let fitted = window.fitted(new, (start + late).min(until));
+            prop_assert!(fitted.room(limit, start + u64::from(new.get()) * NANOS - 1).is_err());
+            let all_gone = until + u64::from(new.get()) * NANOS + bucket_ns(new) + 1;
+            prop_assert_eq!(fitted.used(all_gone), 0);
         }
     }
 

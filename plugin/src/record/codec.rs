@@ -1,15 +1,23 @@
 //! The bytes of a record in shared data: little-endian, counted lists, a schema number in front.
 
-use tollgate_pricing::gate::MAX_LIMITS;
+use std::num::{NonZeroU32, NonZeroU64};
+
+use tollgate_pricing::gate::{MAX_LIMITS, Override};
 use tollgate_pricing::id::{SubscriptionId, Tag};
 use tollgate_pricing::sync::{Access, MAX_SLOTS, Slot};
 use tollgate_pricing::timeline::{MAX_RUNS, Run, Timeline};
 
-use super::Record;
-use crate::limit::{Kind, LimitState, bucket::Bucket, quota, quota::QuotaState, window::Window};
+use super::{MAX_STATES, Record};
+use crate::limit::bucket::Bucket;
+use crate::limit::lease::Lease;
+use crate::limit::pace::Pace;
+use crate::limit::quota::{MAX_LEASES, PeriodLease, QuotaState};
+use crate::limit::rate::RateState;
+use crate::limit::window::Window;
+use crate::limit::{Kind, LimitState};
 
 /// The schema of these bytes. Another one is read only by another boot.
-const SCHEMA: u8 = 1;
+const SCHEMA: u8 = 2;
 /// The largest record: every list at its bound stays below it.
 pub const MAX_RECORD_BYTES: usize = 8 * 1024;
 
@@ -46,6 +54,12 @@ impl Record {
             out.u32(tag.0);
             out.timeline(periods);
         });
+        out.u64(self.forgotten_ms);
+        out.list(&self.overrides, |out, own| {
+            out.u32(own.limit.0);
+            out.u64(own.units.get());
+            out.u32(own.burst.map_or(0, NonZeroU32::get));
+        });
         out.list(&self.limits, Writer::limit);
         out.0
     }
@@ -81,7 +95,15 @@ impl Record {
                 })
             })?,
             quotas: from.list(MAX_LIMITS, |from| Ok((Tag(from.u32()?), from.timeline()?)))?,
-            limits: from.list(MAX_LIMITS, Reader::limit)?,
+            forgotten_ms: from.u64()?,
+            overrides: from.list(MAX_LIMITS, |from| {
+                Ok(Override {
+                    limit: Tag(from.u32()?),
+                    units: NonZeroU64::new(from.u64()?).ok_or(Damaged)?,
+                    burst: NonZeroU32::new(from.u32()?),
+                })
+            })?,
+            limits: from.list(MAX_STATES, Reader::limit)?,
         };
         if from.0.is_empty() { Ok(record) } else { Err(Damaged) }
     }
@@ -135,24 +157,40 @@ impl Writer {
             Kind::Bucket(bucket) => {
                 self.u8(1);
                 self.u64(bucket.full_at_ns);
+                self.u64(bucket.interval_ns);
             }
             Kind::Quota(quota) => {
                 self.u8(2);
                 self.u32(quota.entered);
-                self.list(&quota.leases, |out, lease| {
-                    out.u32(lease.period);
-                    out.u64(lease.end_ms);
-                    out.u64(lease.granted);
-                    out.u64(lease.used);
-                    out.u64(lease.waived);
-                    out.u64(lease.returned);
-                    out.u64(lease.demand.since_ns);
-                    out.u64(lease.demand.used);
-                    out.u64(lease.demand.per_minute);
-                    out.u64(lease.asked_until_ns);
+                self.pace(&quota.pace);
+                self.list(&quota.leases, |out, kept| {
+                    out.u64(kept.end_ms);
+                    out.lease(&kept.lease);
                 });
             }
+            Kind::Rate(rate) => {
+                self.u8(3);
+                self.u64(rate.until_ns);
+                self.pace(&rate.pace);
+                self.lease(&rate.lease);
+            }
         }
+    }
+
+    fn lease(&mut self, lease: &Lease) {
+        self.u32(lease.period);
+        self.u64(lease.granted);
+        self.u64(lease.used);
+        self.u64(lease.waived);
+        self.u64(lease.returned);
+    }
+
+    fn pace(&mut self, pace: &Pace) {
+        self.u64(pace.since_ns);
+        self.u64(pace.used);
+        self.u64(pace.ahead);
+        self.u64(pace.asked_until_ns);
+        self.u64(pace.touched_ns);
     }
 }
 
@@ -213,95 +251,44 @@ impl Reader<'_> {
                 }
                 Kind::Window(window)
             }
-            1 => Kind::Bucket(Bucket { full_at_ns: self.u64()? }),
+            1 => Kind::Bucket(Bucket { full_at_ns: self.u64()?, interval_ns: self.u64()? }),
             2 => Kind::Quota(QuotaState {
                 entered: self.u32()?,
-                leases: self.list(quota::MAX_LEASES, |from| {
-                    Ok(quota::Lease {
-                        period: from.u32()?,
-                        end_ms: from.u64()?,
-                        granted: from.u64()?,
-                        used: from.u64()?,
-                        waived: from.u64()?,
-                        returned: from.u64()?,
-                        demand: quota::Demand {
-                            since_ns: from.u64()?,
-                            used: from.u64()?,
-                            per_minute: from.u64()?,
-                        },
-                        asked_until_ns: from.u64()?,
-                    })
+                pace: self.pace()?,
+                leases: self.list(MAX_LEASES, |from| {
+                    Ok(PeriodLease { end_ms: from.u64()?, lease: from.lease()? })
                 })?,
+            }),
+            3 => Kind::Rate(RateState {
+                until_ns: self.u64()?,
+                pace: self.pace()?,
+                lease: self.lease()?,
             }),
             _ => return Err(Damaged),
         };
         Ok(LimitState { tag, kind })
     }
+
+    fn lease(&mut self) -> Result<Lease, Damaged> {
+        Ok(Lease {
+            period: self.u32()?,
+            granted: self.u64()?,
+            used: self.u64()?,
+            waived: self.u64()?,
+            returned: self.u64()?,
+        })
+    }
+
+    fn pace(&mut self) -> Result<Pace, Damaged> {
+        Ok(Pace {
+            since_ns: self.u64()?,
+            used: self.u64()?,
+            ahead: self.u64()?,
+            asked_until_ns: self.u64()?,
+            touched_ns: self.u64()?,
+        })
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// Every list at its bound.
-    fn largest() -> Record {
-        let run = Run { seconds: u32::MAX, count: u8::MAX };
-        let timeline = Timeline { first: 7, start_ms: u64::MAX, runs: vec![run; MAX_RUNS] };
-        let lease = quota::Lease { granted: u64::MAX, ..quota::Lease::default() };
-        let quota = QuotaState { entered: 9, leases: vec![lease; quota::MAX_LEASES] };
-        Record {
-            id: SubscriptionId(1),
-            revision: 2,
-            product: Tag(3),
-            catalog: 4,
-            access: Access::Suspended,
-            expires_ms: Some(5),
-            periods: timeline.clone(),
-            period: 8,
-            last_slot: 9,
-            slots: vec![Slot { number: 1, admitted: u64::MAX, ..Slot::default() }; MAX_SLOTS],
-            quotas: vec![(Tag(6), timeline); MAX_LIMITS],
-            limits: vec![LimitState { tag: Tag(6), kind: Kind::Quota(quota) }; MAX_LIMITS],
-        }
-    }
-
-    #[test]
-    fn reads_what_it_wrote_and_stays_in_its_bound() {
-        let mut window = Window::empty(17);
-        window.counts = [u32::MAX; crate::limit::window::BUCKETS];
-        let windows = vec![LimitState { tag: Tag(6), kind: Kind::Window(window) }; MAX_LIMITS];
-        let largest_by_windows = Record { limits: windows, ..largest() };
-        for record in [&largest(), &largest_by_windows] {
-            let bytes = record.encode();
-            assert_eq!(Record::decode(&bytes).as_ref(), Ok(record));
-            assert!(bytes.len() <= MAX_RECORD_BYTES, "{}", bytes.len());
-        }
-        let mut mixed = largest_by_windows;
-        if let Kind::Window(window) = &mut mixed.limits[0].kind {
-            window.counts[5] = 0;
-        }
-        mixed.limits[1].kind = Kind::Bucket(Bucket { full_at_ns: 99 });
-        assert_eq!(Record::decode(&mixed.encode()), Ok(mixed));
-    }
-
-    proptest! {
-        #[test]
-        fn any_cut_or_flip_is_damage_or_another_record(
-            cut in 0_usize..2_000, place in 0_usize..2_000, bit in 0_u8..8,
-        ) {
-            let mut bytes = largest().encode();
-            let place = place % bytes.len();
-            bytes[place] ^= 1 << bit;
-            let _ = Record::decode(&bytes);
-            let cut = cut.min(bytes.len() - 1);
-            prop_assert_eq!(Record::decode(&bytes[..cut]), Err(Damaged));
-        }
-
-        #[test]
-        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-            let _ = Record::decode(&bytes);
-        }
-    }
-}
+mod tests;

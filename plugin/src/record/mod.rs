@@ -4,17 +4,18 @@
 //! counters cannot disagree. The record starts at zero and is never made again inside a boot.
 
 mod codec;
+mod leases;
+mod states;
 
 pub use codec::{Damaged, MAX_RECORD_BYTES};
-use tollgate_pricing::gate::{GateProduct, Limit, MAX_LIMITS};
+pub use states::MAX_STATES;
+use tollgate_pricing::gate::{MAX_LIMITS, Override};
 use tollgate_pricing::id::{SubscriptionId, Tag};
 use tollgate_pricing::sync::{
-    Access, LeaseAnswer, LeaseReport, MAX_SLOTS, RecordReport, Slot, SubscriptionState,
+    Access, LeaseReport, MAX_SLOTS, RecordReport, Slot, SubscriptionState,
 };
 use tollgate_pricing::timeline::{Period, Timeline};
 
-use crate::admit::Now;
-use crate::limit::quota::{Lease, QuotaState};
 use crate::limit::{Kind, LimitState};
 
 /// Slots that admission may open; settling may use up to [`MAX_SLOTS`].
@@ -50,6 +51,11 @@ pub struct Record {
     pub slots: Vec<Slot>,
     /// Periods of its quotas, by the limit's tag.
     pub quotas: Vec<(Tag, Timeline)>,
+    /// Where the last quota period ends of those whose leases were forgotten, unix milliseconds:
+    /// none up to here is entered again, even by a clock that steps back.
+    pub forgotten_ms: u64,
+    /// What it has instead of its product's own numbers.
+    pub overrides: Vec<Override>,
     /// States of limits.
     pub limits: Vec<LimitState>,
 }
@@ -63,12 +69,14 @@ impl Record {
             product: state.product,
             catalog: state.catalog,
             access: state.access,
-            expires_ms: state.expires_ms,
+            expires_ms: state.expires_ms.filter(|ms| *ms != u64::MAX),
             periods: Timeline::default(),
             period: 0,
             last_slot: 0,
             slots: Vec::new(),
             quotas: Vec::new(),
+            forgotten_ms: 0,
+            overrides: Vec::new(),
             limits: Vec::new(),
         }
     }
@@ -79,8 +87,7 @@ impl Record {
     }
 
     /// Whether `state` is newer than what the record holds: a higher revision, or of the same one
-    /// with periods
-    /// told further ahead.
+    /// with periods told further ahead.
     pub fn is_behind(&self, state: &SubscriptionState) -> bool {
         state.revision > self.revision
             || (state.revision == self.revision && state.known_until_ms() > self.known_until_ms())
@@ -92,10 +99,11 @@ impl Record {
         self.product = state.product;
         self.catalog = state.catalog;
         self.access = state.access;
-        self.expires_ms = state.expires_ms;
-        self.periods = state.periods.clone();
+        self.expires_ms = state.expires_ms.filter(|ms| *ms != u64::MAX);
+        self.periods = state.periods.bounded();
         let quotas = state.quotas.iter().take(MAX_LIMITS);
-        self.quotas = quotas.map(|quota| (quota.limit, quota.periods.clone())).collect();
+        self.quotas = quotas.map(|quota| (quota.limit, quota.periods.bounded())).collect();
+        self.overrides = state.overrides.iter().take(MAX_LIMITS).copied().collect();
     }
 
     /// Until when it knows every kind of its periods, unix milliseconds.
@@ -107,12 +115,21 @@ impl Record {
     /// The billing period at `now_ms`, entered by this call: never one before another that was
     /// entered. None when the known periods have run out.
     pub fn enter_period(&mut self, now_ms: u64) -> Option<Period> {
-        let mut period = self.periods.at(now_ms)?;
-        if period.number < self.period {
-            period = self.periods.get(self.period)?;
-        }
+        let period = self.period_at(now_ms)?;
         self.period = period.number;
         Some(period)
+    }
+
+    /// The billing period that a call at `now_ms` would enter.
+    pub fn period_at(&self, now_ms: u64) -> Option<Period> {
+        let period = self.periods.at(now_ms)?;
+        if period.number < self.period { self.periods.get(self.period) } else { Some(period) }
+    }
+
+    /// Whether [`Record::slot_mut`] has a slot for calls of a period.
+    pub fn has_slot(&self, period: u32, max: usize) -> bool {
+        self.slots.iter().any(|slot| slot.period == period)
+            || (self.slots.len() < max && self.last_slot < u32::MAX)
     }
 
     /// The slot for calls of a period, opened if there is none and fewer than `max` are in use.
@@ -137,59 +154,6 @@ impl Record {
         let current = self.period;
         self.slots.retain(|slot| slot != stored || slot.period >= current);
         self.slots.len() < before
-    }
-
-    /// The state of one of the product's limits, fresh if the record has none of its kind. None
-    /// if there is no room beside states of earlier plans that must not be forgotten yet.
-    pub fn limit_mut(
-        &mut self,
-        product: &GateProduct,
-        limit: &Limit,
-        now: Now,
-    ) -> Option<&mut LimitState> {
-        let is_its = |state: &LimitState| state.tag == limit.tag() && state.is_of(&limit.rule);
-        if let Some(place) = self.limits.iter().position(is_its) {
-            let state = self.limits.get_mut(place)?;
-            state.fit(&limit.rule);
-            return Some(state);
-        }
-        if self.limits.len() >= MAX_LIMITS {
-            self.limits.retain_mut(|state| {
-                product.limits.iter().any(|kept| kept.tag() == state.tag) || !state.is_over(now)
-            });
-        }
-        if self.limits.len() >= MAX_LIMITS {
-            return None;
-        }
-        self.limits.push(LimitState::fresh(limit));
-        self.limits.last_mut()
-    }
-
-    /// The state of a quota, if the record has one.
-    fn quota_mut(&mut self, limit: Tag) -> Option<&mut QuotaState> {
-        self.limits.iter_mut().find_map(|state| match &mut state.kind {
-            Kind::Quota(quota) if state.tag == limit => Some(quota),
-            _ => None,
-        })
-    }
-
-    /// The lease of a quota's period, if this process has one.
-    pub fn lease_mut(&mut self, limit: Tag, period: u32) -> Option<&mut Lease> {
-        let leases = &mut self.quota_mut(limit)?.leases;
-        leases.iter_mut().find(|lease| lease.period == period)
-    }
-
-    /// Takes over the host's cumulative grant, asked for at `_sent_ns` on the monotonic clock.
-    pub fn grant(&mut self, answer: &LeaseAnswer, _sent_ns: u64) {
-        let LeaseAnswer { limit, period, granted, .. } = *answer;
-        let known = self.quotas.iter().find(|(quota, _)| *quota == limit);
-        let Some(period) = known.and_then(|(_, periods)| periods.get(period)) else { return };
-        if self.quota_mut(limit).is_none() && self.limits.len() < MAX_LIMITS {
-            self.limits.push(LimitState { tag: limit, kind: Kind::Quota(QuotaState::default()) });
-        }
-        if let Some(lease) = self.quota_mut(limit).and_then(|quota| quota.lease(period)) {
-            lease.grant(granted);
-        }
     }
 
     /// What the host is told of this record.

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use tollgate_pricing::id::SubscriptionId;
 use tollgate_pricing::sync::{
-    KeyAnswer, LeaseAnswer, LeaseAsk, LeaseOutcome, MAX_ANSWER_BYTES, PROTOCOL, RecordReport, Slot,
-    SlotAck, SubscriptionState, SyncAnswer,
+    KeyAnswer, LeaseAnswer, LeaseAsk, LeaseOutcome, MAX_ANSWER_BYTES, PROTOCOL, Recall,
+    RecordReport, Slot, SlotAck, SubscriptionState, SyncAnswer,
 };
 
-use super::Sent;
+use super::{Question, Sent, What};
 use crate::gate::Gate;
 use crate::host::{Host, Level};
 use crate::record::Record;
@@ -23,8 +23,8 @@ impl<H: Host> Gate<H> {
             return Err(problem_of(status));
         }
         let body = self.host.answer_body(MAX_ANSWER_BYTES);
-        let answer: SyncAnswer = serde_json::from_slice(&body)
-            .map_err(|error| format!("the host's answer is not one: {error}"))?;
+        let answer: SyncAnswer =
+            serde_json::from_slice(&body).map_err(|error| problem_in(&error))?;
         if answer.protocol != PROTOCOL {
             let spoken = answer.protocol;
             return Err(format!("the host speaks protocol {spoken}, this gate {PROTOCOL}"));
@@ -38,19 +38,26 @@ impl<H: Host> Gate<H> {
                  restart Envoy to report to the new one; usage not yet delivered is kept until then"
             ));
         }
-        self.apply_acknowledged(sent, &answer);
+        if answer.epoch != sent.epoch {
+            // What was swept so far, another ledger had stored.
+            self.sync.begin_again();
+        }
+        self.apply_acknowledged(sent, &answer, &head);
         self.apply_known(sent, &answer, &head);
         for answered in &answer.leases {
             self.apply_lease(sent, answered);
         }
+        for recall in &answer.recalls {
+            self.apply_recall(recall);
+        }
         Ok(())
     }
 
-    fn apply_acknowledged(&mut self, sent: &Sent, answer: &SyncAnswer) {
+    fn apply_acknowledged(&mut self, sent: &Sent, answer: &SyncAnswer, head: &Head) {
         if let Some(ack) = answer.rows {
             self.sync.rows.acknowledge(ack);
         }
-        let Some(regular) = &sent.regular else { return };
+        let What::Regular { reports, swept, .. } = &sent.what else { return };
         // Only what was acknowledged slot by slot is stored.
         let acked: HashMap<(SubscriptionId, u32), Slot> = answer
             .slots
@@ -62,12 +69,15 @@ impl<H: Host> Gate<H> {
             report.slots.iter().all(of)
         };
         let (stored, missing): (Vec<RecordReport>, Vec<RecordReport>) =
-            regular.reports.iter().cloned().partition(is_stored);
+            reports.iter().cloned().partition(is_stored);
         self.sync.touched.extend(missing.iter().map(|report| report.subscription));
-        if missing.is_empty() {
-            self.sync.sweep.advance(regular.swept);
+        // What came late from before a restore, the restored ledger has not stored.
+        if answer.epoch == sent.epoch && head.epoch <= sent.epoch {
+            if missing.is_empty() {
+                self.sync.sweep.advance(*swept);
+            }
+            self.sync.sweep.store(stored);
         }
-        self.sync.sweep.store(stored);
         for ack in &answer.slots {
             self.forget_slot(ack);
         }
@@ -167,23 +177,49 @@ impl<H: Host> Gate<H> {
     }
 
     fn apply_lease(&mut self, sent: &Sent, answer: &LeaseAnswer) {
-        let granted = shared::update(&self.host, answer.subscription, |record: &mut Record| {
-            record.grant(answer, sent.at_ns);
-            (Store::Yes, ())
+        let known = shared::update(&self.host, answer.subscription, |record: &mut Record| {
+            let changed = record.grant(answer, sent.at_ns);
+            (if changed { Store::Yes } else { Store::No }, ())
         });
         let is_it =
             |ask: &&LeaseAsk| ask.about() == (answer.subscription, answer.limit, answer.period);
-        let Some(ask) = sent.leases.iter().find(is_it) else { return };
-        match answer.outcome {
-            LeaseOutcome::Granted | LeaseOutcome::Wait { .. } => self.sync.may_ask_again(ask),
-            LeaseOutcome::Exhausted { .. } => {
-                self.sync.may_ask_again(ask);
-                if granted.is_ok() {
-                    self.remember_exhausted(ask);
+        // Asked for twice, it is answered twice.
+        for ask in sent.leases.iter().filter(is_it) {
+            let (question, now_ns) = (Question::lease(ask), self.host.monotonic_ns());
+            match answer.outcome {
+                LeaseOutcome::Granted => {
+                    self.spent.forget(ask);
+                    self.sync.questions.release(question);
                 }
+                LeaseOutcome::Wait { retry_ms } => {
+                    let until_ns = now_ns.saturating_add(retry_ms.saturating_mul(1_000_000));
+                    self.sync.questions.hold(question, until_ns);
+                    self.tell_to_wait(question);
+                }
+                LeaseOutcome::Exhausted { retry_ms } if known.is_ok() => {
+                    self.sync.questions.release(question);
+                    self.spent.remember(ask, retry_ms, now_ns);
+                }
+                // The next answer to a sync tells what this gate does not know: asked again then.
+                LeaseOutcome::Exhausted { .. } | LeaseOutcome::Outdated => {}
             }
-            // The next answer to a sync tells what this gate does not know: asked again later.
-            LeaseOutcome::Outdated => {}
+        }
+    }
+
+    /// Gives back what others need and this process can spare, and tells the host at once.
+    fn apply_recall(&mut self, recall: &Recall) {
+        let now = self.now(self.host.monotonic_ns());
+        let given = shared::update(&self.host, recall.subscription, |record: &mut Record| {
+            let given = record.give_back(recall, now);
+            (if given { Store::Yes } else { Store::No }, given)
+        });
+        match given {
+            Ok(true) => {
+                self.sync.returned.insert(recall.subscription);
+            }
+            // That there is nothing to give is news as well.
+            Ok(false) => self.sync.touch(recall.subscription),
+            Err(failed) => self.note_failure(recall.subscription, failed),
         }
     }
 
@@ -203,7 +239,10 @@ impl<H: Host> Gate<H> {
         }
         let head = shared::update_head(&self.host, |head| {
             head.ledger = Some(answer.ledger);
-            head.epoch = head.epoch.max(answer.epoch);
+            if answer.epoch > head.epoch {
+                head.epoch = answer.epoch;
+                head.swept_through_ms = None;
+            }
             if is_complete {
                 head.revision =
                     if restored { answer.revision } else { head.revision.max(answer.revision) };
@@ -211,13 +250,22 @@ impl<H: Host> Gate<H> {
             }
             head.set_clock(answer.now_ms, sent.at_ns, heard_ns);
             head.heard_ns = head.heard_ns.max(heard_ns);
-            head.swept_through_ms = head.swept_through_ms.max(swept);
+            if head.epoch == sent.epoch {
+                head.swept_through_ms = head.swept_through_ms.max(swept);
+                head.floor_ms = head.floor_ms.max(head.swept_through_ms.unwrap_or(0));
+            }
         });
         if head.is_none() {
             self.host.log(Level::Error, "the process's state could not be written");
         }
         head
     }
+}
+
+/// Where an answer is not one. The error's own words may quote it, and answers hold hash keys.
+fn problem_in(error: &serde_json::Error) -> String {
+    let (line, column) = (error.line(), error.column());
+    format!("the host's answer is not one: see its line {line}, column {column}")
 }
 
 fn problem_of(status: Option<u16>) -> String {

@@ -6,7 +6,7 @@ use tollgate_pricing::id::SubscriptionId;
 use tollgate_pricing::sync::{MAX_RECORDS, RecordReport};
 
 /// Bytes of records in one request; rows and questions have the rest of what the host reads.
-const RECORD_BYTES: usize = 384 * 1024;
+pub(super) const RECORD_BYTES: usize = 384 * 1024;
 
 /// Reports of one request, each record once.
 #[derive(Default)]

@@ -3,21 +3,30 @@
 
 mod apply;
 mod batch;
+mod questions;
+mod reach;
 pub mod rows;
 mod sweep;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use tollgate_pricing::id::{SubscriptionId, Tag};
+use tollgate_pricing::id::SubscriptionId;
 use tollgate_pricing::key::KeyHash;
-use tollgate_pricing::sync::{LeaseAsk, MAX_ASKS, PROTOCOL, RecordReport, SYNC_PATH, SyncRequest};
+use tollgate_pricing::sync::{
+    LeaseAsk, MAX_ASKS, MAX_REQUEST_BYTES, PROTOCOL, RATE_PERIOD, RecordReport, SYNC_PATH,
+    SyncRequest,
+};
 
 use self::batch::Batch;
+use self::questions::{Asked, MAX_POSTS, Questions};
+pub(crate) use self::questions::{Question, TooMany};
+use self::reach::Failing;
 use self::rows::Rows;
 use self::sweep::Sweep;
 use crate::gate::{Gate, Want};
 use crate::host::{Host, Level, Post};
-use crate::shared;
+use crate::metrics::Metric;
+use crate::shared::{self, Failed};
 
 /// How often a VM that has something to say says it.
 const INTERVAL_NS: u64 = 1_000_000_000;
@@ -25,13 +34,19 @@ const INTERVAL_NS: u64 = 1_000_000_000;
 const TIMEOUT_MS: u32 = 2_000;
 /// After this long no answer comes any more, not even Envoy's: the root that asked is gone.
 const FORGET_NS: u64 = 3_000_000_000;
-/// A question is not asked again sooner than this, unless its answer says that it may be.
-const ASK_AGAIN_NS: u64 = 250_000_000;
-/// After a failure, nobody waits for the host for this long.
-const AWAY_NS: u64 = 1_000_000_000;
 /// After a failure, a VM does not stand for election for this long: two syncs of another.
 const RESIGNED_NS: u64 = 2 * INTERVAL_NS;
 
+/// A question for units with every number at its longest.
+const ASK_BYTES: usize = 280;
+/// The rest of a request, and the last record, which may pass its bound.
+const OTHER_BYTES: usize = 32 * 1024;
+
+const _: () = assert!(
+    rows::MAX_BATCH_BYTES + batch::RECORD_BYTES + MAX_ASKS * ASK_BYTES + OTHER_BYTES
+        <= MAX_REQUEST_BYTES,
+    "a host reads the largest request"
+);
 #[allow(clippy::as_conversions)] // a widening one; `From` is not const yet
 const _: () = assert!(FORGET_NS > TIMEOUT_MS as u64 * 1_000_000);
 
@@ -42,55 +57,47 @@ pub struct Sync {
     pub rows: Rows,
     /// Records changed here since they were last reported.
     touched: HashSet<SubscriptionId>,
+    /// Records that gave units back: others wait for them.
+    returned: BTreeSet<SubscriptionId>,
     /// Leases that run low.
     low: Vec<LeaseAsk>,
-    /// Questions under way, each with when it may be asked again.
-    asked: Vec<(Question, u64)>,
+    /// What streams wait for.
+    questions: Questions,
     /// Calls under way, by the proxy's token.
     calls: HashMap<u32, Sent>,
     sweep: Sweep,
     last_sync_ns: u64,
-    away_until_ns: u64,
+    failing: Failing,
     resigned_until_ns: u64,
     /// What was last said in the log of the host's answers.
     said: Option<String>,
 }
 
-/// What a question is about: the same one is not asked twice at a time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Question {
-    Catalog,
-    Key(KeyHash),
-    Lease(SubscriptionId, Tag, u32),
-}
-
 /// A call under way.
 struct Sent {
     at_ns: u64,
+    /// The ledger's epoch as it was known.
+    epoch: u32,
     keys: Vec<KeyHash>,
     leases: Vec<LeaseAsk>,
-    /// Of the regular sync; a question has none.
-    regular: Option<Regular>,
+    what: What,
+}
+
+/// What a call is for.
+enum What {
+    /// Each second: rows, records, the sweep.
+    Regular { touched: Vec<SubscriptionId>, reports: Vec<RecordReport>, swept: Option<sweep::Step> },
+    /// At once: questions, and records that gave units back.
+    Urgent { questions: Vec<Question>, returned: Vec<SubscriptionId> },
 }
 
 impl Sent {
-    fn asks(&self, question: Question) -> bool {
-        match question {
-            // Every answer brings it.
-            Question::Catalog => true,
-            Question::Key(key) => self.keys.contains(&key),
-            Question::Lease(subscription, limit, period) => {
-                self.leases.iter().any(|ask| ask.about() == (subscription, limit, period))
-            }
+    fn questions(&self) -> &[Question] {
+        match &self.what {
+            What::Regular { .. } => &[],
+            What::Urgent { questions, .. } => questions,
         }
     }
-}
-
-/// What a regular sync carried.
-struct Regular {
-    touched: Vec<SubscriptionId>,
-    reports: Vec<RecordReport>,
-    swept: Option<sweep::Step>,
 }
 
 /// The proxy refused to send.
@@ -102,69 +109,86 @@ impl Sync {
         self.touched.insert(subscription);
     }
 
-    /// Asks for leases that run low, with the next sync.
-    pub(crate) fn ask_soon(&mut self, low: Vec<LeaseAsk>) {
-        self.low.extend(low);
+    /// Asks for leases that run low: for a quota with the next sync; for a rate, whose units last
+    /// no longer than that, with the next question.
+    pub(crate) fn ask_soon(&mut self, low: Vec<LeaseAsk>, now_ns: u64) {
+        let (rates, quotas): (Vec<LeaseAsk>, Vec<LeaseAsk>) =
+            low.into_iter().partition(|ask| ask.lease.period == RATE_PERIOD);
+        for ask in rates {
+            // With too many, whoever finds it empty asks.
+            let _ = self.questions.add(Want::Lease(ask), now_ns);
+        }
+        self.low.extend(quotas);
         // An election that is not used lapses after two seconds, and another call asks.
         self.low.truncate(MAX_ASKS);
     }
 
-    /// Whether the host failed just now.
-    pub(crate) fn is_host_away(&self, now_ns: u64) -> bool {
-        now_ns < self.away_until_ns
+    /// Whether the host is not to be waited for, when some VM last heard from it at `heard_ns`.
+    pub(crate) fn is_host_away(&self, now_ns: u64, heard_ns: u64) -> bool {
+        self.failing.is_away(now_ns, heard_ns)
     }
 
-    /// The ledger was restored: everything is said again.
-    pub(crate) fn forget_acknowledged(&mut self) {
-        self.sweep.forget_acknowledged();
+    /// Adds a question to those that go next.
+    pub(crate) fn ask(&mut self, want: Want, now_ns: u64) -> Result<(), TooMany> {
+        self.questions.add(want, now_ns)
     }
 
-    /// This lease may be asked for again: the question was answered.
-    fn may_ask_again(&mut self, ask: &LeaseAsk) {
-        let (subscription, limit, period) = ask.about();
-        let answered = Question::Lease(subscription, limit, period);
-        self.asked.retain(|(question, _)| *question != answered);
+    /// The ledger was restored: everything is read and said again.
+    pub(crate) fn begin_again(&mut self) {
+        self.sweep.restart();
     }
 
     fn is_syncing(&self) -> bool {
-        self.calls.values().any(|sent| sent.regular.is_some())
+        self.calls.values().any(|sent| matches!(sent.what, What::Regular { .. }))
     }
 }
 
 impl<H: Host> Gate<H> {
-    /// Sends the regular sync, if it is time and there is something to say.
+    /// Sends the regular sync, if it is time and there is something to say; and questions.
     pub(crate) fn sync_if_due(&mut self, now_ns: u64) {
         self.give_up_on_lost_calls(now_ns);
+        self.sync.questions.forget_old(now_ns);
         let due = now_ns.saturating_sub(self.sync.last_sync_ns) >= INTERVAL_NS;
-        if due && !self.sync.is_syncing() {
+        if due && self.sync.failing.may_call(now_ns) && !self.sync.is_syncing() {
             self.sync_regularly(now_ns);
         }
+        self.send_urgent(now_ns);
     }
 
-    /// Asks the host at once, from whatever context is current.
-    pub(crate) fn ask_now(&mut self, want: Want, now_ns: u64) -> Result<(), NotSent> {
-        self.sync.asked.retain(|(_, until_ns)| *until_ns > now_ns);
-        let question = match want {
-            Want::Catalog => Question::Catalog,
-            Want::Key(key) => Question::Key(key),
-            Want::Lease(ask) => {
-                let (subscription, limit, period) = ask.about();
-                Question::Lease(subscription, limit, period)
+    /// Sends what is urgent, unless enough of it is under way already: then it goes with the next
+    /// answer. From whatever context is current.
+    pub(crate) fn send_urgent(&mut self, now_ns: u64) {
+        let under_way = self.sync.calls.values();
+        let under_way = under_way.filter(|sent| matches!(sent.what, What::Urgent { .. })).count();
+        let nothing = self.sync.questions.is_empty() && self.sync.returned.is_empty();
+        if nothing || under_way >= MAX_POSTS || self.is_host_away(now_ns) {
+            return;
+        }
+        let Some(mut request) = self.request() else { return };
+        let Asked { questions, keys, leases } = self.sync.questions.take();
+        let asks = u32::try_from(keys.len().saturating_add(leases.len())).unwrap_or(u32::MAX);
+        self.host.count(Metric::Asks, asks);
+        (request.keys, request.leases) = (keys, leases);
+        let mut batch = Batch::default();
+        let (now, mut returned) = (self.now(now_ns), Vec::new());
+        while !batch.is_full()
+            && let Some(id) = self.sync.returned.pop_first()
+        {
+            match sweep::visit(&self.host, id, now) {
+                Ok(seen) => {
+                    batch.push(seen.report);
+                    returned.push(id);
+                }
+                // The next regular sync tells it.
+                Err(Failed::Busy) => {
+                    self.sync.touched.insert(id);
+                }
+                Err(Failed::Missing | Failed::Damaged) => {}
             }
-        };
-        let is_asked = self.sync.asked.iter().any(|(asked, _)| *asked == question);
-        if is_asked || self.sync.calls.values().any(|sent| sent.asks(question)) {
-            return Ok(());
         }
-        let mut request = self.request().ok_or(NotSent)?;
-        match want {
-            Want::Catalog => {}
-            Want::Key(key) => request.keys.push(key),
-            Want::Lease(ask) => request.leases.push(ask),
-        }
-        self.send(request, None)?;
-        self.sync.asked.push((question, now_ns.saturating_add(ASK_AGAIN_NS)));
-        Ok(())
+        request.records = batch.reports;
+        // A failure is noted by `send`.
+        let _ = self.send(request, What::Urgent { questions, returned });
     }
 
     /// An answer came, to any call.
@@ -172,43 +196,59 @@ impl<H: Host> Gate<H> {
         let Some(sent) = self.sync.calls.remove(&token) else {
             return;
         };
-        match self.apply(&sent) {
-            Ok(()) => {
-                self.sync.away_until_ns = 0;
-                self.say(None);
-            }
-            Err(problem) => {
-                self.say(Some(problem));
-                self.failed(sent);
-            }
-        }
+        let now_ns = self.host.monotonic_ns();
+        self.sync.questions.answered(sent.questions(), now_ns);
+        let catalog_before = self.catalog_revision();
+        let problem = self.apply(&sent).err();
+        // What is known of the host by now, too.
         self.look_around();
-        self.reconsider(root);
+        let failed = problem.is_some();
+        self.say(problem);
+        if failed {
+            self.failed(&sent);
+        } else {
+            self.sync.failing.clear();
+            self.host.count(Metric::SyncsOk, 1);
+        }
+        let answered: HashSet<Question> = sent.questions().iter().copied().collect();
+        let is_news = failed
+            || matches!(sent.what, What::Regular { .. })
+            || self.catalog_revision() != catalog_before;
+        self.reconsider(root, |question| is_news || answered.contains(&question));
+        self.send_urgent(now_ns);
     }
 
-    fn failed(&mut self, sent: Sent) {
+    fn failed(&mut self, sent: &Sent) {
         let now_ns = self.host.monotonic_ns();
-        self.sync.away_until_ns = now_ns.saturating_add(AWAY_NS);
-        if let Some(regular) = sent.regular {
-            // This VM's own way to the host may be the broken one: another's turn to speak.
-            shared::resign(&self.host, self.incarnation);
-            self.sync.resigned_until_ns = now_ns.saturating_add(RESIGNED_NS);
-            self.sync.touched.extend(regular.touched);
+        // A call that is lost while the host answers others says nothing about the host.
+        if self.head.heard_ns <= sent.at_ns {
+            let chance = self.host.random();
+            let chance = chance.first_chunk().copied().map_or(0, u64::from_le_bytes);
+            self.sync.failing.note(sent.at_ns, now_ns, chance);
+            self.sync.questions.give_up();
+        }
+        self.host.count(Metric::SyncsFailed, 1);
+        match &sent.what {
+            What::Regular { touched, .. } => {
+                // This VM's own way to the host may be the broken one: another's turn to speak.
+                shared::resign(&self.host, self.incarnation);
+                self.sync.resigned_until_ns = now_ns.saturating_add(RESIGNED_NS);
+                self.sync.touched.extend(touched);
+            }
+            What::Urgent { returned, .. } => self.sync.touched.extend(returned),
         }
     }
 
     /// A root that is gone takes the answers to its calls with it.
     fn give_up_on_lost_calls(&mut self, now_ns: u64) {
-        let lost: Vec<u32> = self
-            .sync
-            .calls
-            .iter()
-            .filter(|(_, sent)| now_ns.saturating_sub(sent.at_ns) >= FORGET_NS)
-            .map(|(token, _)| *token)
-            .collect();
+        let is_lost = |sent: &Sent| now_ns.saturating_sub(sent.at_ns) >= FORGET_NS;
+        let lost = self.sync.calls.iter().filter(|(_, sent)| is_lost(sent));
+        let lost: Vec<u32> = lost.map(|(token, _)| *token).collect();
         for token in lost {
             if let Some(sent) = self.sync.calls.remove(&token) {
-                self.failed(sent);
+                // Else they would count as under way, and nobody could ask them again.
+                self.sync.questions.answered(sent.questions(), now_ns);
+                self.failed(&sent);
             }
         }
     }
@@ -225,13 +265,14 @@ impl<H: Host> Gate<H> {
         request.rows = self.sync.rows.batch(self.incarnation);
         request.leases = std::mem::take(&mut self.sync.low);
         let something = !request.records.is_empty() || !request.leases.is_empty();
-        if !elected && !something && request.rows.is_none() {
+        // A VM whose last call failed finds out whether the next one does.
+        let probes = self.sync.failing.is_failing();
+        if !elected && !something && request.rows.is_none() && !probes {
             return;
         }
         self.sync.last_sync_ns = now_ns;
         let reports = request.records.clone();
-        let regular = Regular { touched, reports, swept };
-        if self.send(request, Some(regular)).is_err() {
+        if self.send(request, What::Regular { touched, reports, swept }).is_err() {
             let cluster = &self.settings.cluster;
             let problem = format!(
                 "no call can be sent: is there a cluster {cluster:?}, and is a host in it?"
@@ -247,23 +288,32 @@ impl<H: Host> Gate<H> {
     ) -> (Vec<RecordReport>, Vec<SubscriptionId>, Option<sweep::Step>) {
         let mut batch = Batch::default();
         let mut touched = Vec::new();
-        let wall_ms = self.wall_ms();
+        let now = self.now(self.host.monotonic_ns());
         for id in std::mem::take(&mut self.sync.touched) {
             // Half of the room is the sweep's, which would stand still otherwise.
             if batch.is_half_full() {
                 self.sync.touched.insert(id);
                 continue;
             }
-            touched.push(id);
-            if let Ok(seen) = sweep::visit(&self.host, id, wall_ms) {
-                batch.push(seen.report);
+            match sweep::visit(&self.host, id, now) {
+                Ok(seen) => batch.push(seen.report),
+                // It changes too fast to be read now.
+                Err(Failed::Busy) => {
+                    self.sync.touched.insert(id);
+                    continue;
+                }
+                Err(Failed::Missing | Failed::Damaged) => {}
             }
+            touched.push(id);
         }
         if !elected {
             self.sync.sweep.restart();
             return (batch.reports, touched, None);
         }
-        let step = self.sync.sweep.step(&self.host, wall_ms, &mut batch);
+        let step = self.sync.sweep.step(&self.host, now, &mut batch);
+        for damaged in self.sync.sweep.take_damaged() {
+            self.note_damage(damaged);
+        }
         (batch.reports, touched, Some(step))
     }
 
@@ -274,6 +324,10 @@ impl<H: Host> Gate<H> {
         }
         let boot = self.boot?;
         let head = shared::head(&self.host);
+        if let Some(head) = &head {
+            // What is said below is said under this epoch.
+            self.take_head(head.clone());
+        }
         Some(SyncRequest {
             protocol: PROTOCOL,
             boot,
@@ -289,10 +343,11 @@ impl<H: Host> Gate<H> {
         })
     }
 
-    fn send(&mut self, request: SyncRequest, regular: Option<Regular>) -> Result<(), NotSent> {
+    fn send(&mut self, request: SyncRequest, what: What) -> Result<(), NotSent> {
         let at_ns = self.host.monotonic_ns();
         let body = serde_json::to_vec(&request).map_err(|_| NotSent)?;
-        let sent = Sent { at_ns, keys: request.keys, leases: request.leases, regular };
+        let SyncRequest { epoch, keys, leases, .. } = request;
+        let sent = Sent { at_ns, epoch, keys, leases, what };
         let post = Post {
             cluster: &self.settings.cluster,
             authority: &self.settings.authority,
@@ -305,7 +360,7 @@ impl<H: Host> Gate<H> {
             self.sync.calls.insert(token, sent);
             Ok(())
         } else {
-            self.failed(sent);
+            self.failed(&sent);
             Err(NotSent)
         }
     }

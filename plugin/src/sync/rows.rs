@@ -13,6 +13,10 @@ use crate::route::RouteName;
 /// Rows kept while the host is away. Past that, calls lose their operation and minute in the
 /// description; what is billed does not come from here.
 const MAX_SERIES: usize = 20_000;
+/// Bytes of one batch: a request has records and questions beside it.
+pub(super) const MAX_BATCH_BYTES: usize = 320 * 1024;
+/// A row with every number and word at its longest, but for the ids of its route.
+const ROW_BYTES: usize = 240;
 const MINUTES_PER_HOUR: u32 = 60;
 
 /// What calls have in common.
@@ -80,7 +84,15 @@ impl Rows {
     }
 
     fn seal(&mut self, incarnation: Hex128) -> Option<RowBatch> {
-        let keys: Vec<RowKey> = self.open.keys().take(MAX_ROWS).cloned().collect();
+        let mut bytes = 0_usize;
+        let fits = |key: &&RowKey| {
+            let ids =
+                key.route.as_ref().map_or(0, |it| it.api.len().saturating_add(it.operation.len()));
+            bytes = bytes.saturating_add(ROW_BYTES).saturating_add(ids);
+            bytes <= MAX_BATCH_BYTES
+        };
+        let keys = self.open.keys().take(MAX_ROWS).take_while(fits);
+        let keys: Vec<RowKey> = keys.cloned().collect();
         let rows: Vec<Row> = keys
             .into_iter()
             .filter_map(|key| {
@@ -146,6 +158,28 @@ mod tests {
         rows.acknowledge(RowsAck { incarnation: VM, sequence: 1 });
         let second = rows.batch(VM).unwrap();
         assert_eq!((second.sequence, calls(&second)), (2, 1));
+    }
+
+    #[test]
+    fn a_batch_leaves_room_for_what_goes_with_it() {
+        let mut rows = Rows::default();
+        let name = RouteName { api: "a".repeat(64), operation: "o".repeat(64) };
+        let route = Some(Rc::new(name));
+        let (minute, most) = (u32::MAX, u64::try_from(MAX_ROWS).unwrap());
+        let would_refuse = Some(Reason::SubscriptionInactive);
+        for number in 0..most {
+            let key = key(u64::MAX - number, minute);
+            let key = RowKey { route: route.clone(), would_refuse, ..key };
+            rows.add(key.clone(), u64::MAX);
+            rows.open.insert(key, Sum { calls: u64::MAX, latency_us: u64::MAX });
+        }
+        let mut batches = 0;
+        while let Some(batch) = rows.batch(VM) {
+            assert!(batch.rows.get().len() <= MAX_BATCH_BYTES, "{}", batch.rows.get().len());
+            rows.acknowledge(RowsAck { incarnation: VM, sequence: batch.sequence });
+            batches += 1;
+        }
+        assert_eq!(batches, 3);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use tollgate_pricing::id::SubscriptionId;
 use tollgate_pricing::sync::{Access, MAX_STALE_SECONDS, RecordReport};
 
 use super::batch::Batch;
+use crate::admit::Now;
 use crate::host::Host;
 use crate::record::Record;
 use crate::shared::{self, Failed, Store};
@@ -24,6 +25,8 @@ pub(super) struct Sweep {
     at: Place,
     /// The running sweep met a record that cannot be read.
     is_damaged: bool,
+    /// Records that cannot be read, since they were last asked for.
+    damaged: Vec<SubscriptionId>,
     /// What the host has stored of each record, so that it is not told again.
     stored: HashMap<SubscriptionId, RecordReport>,
     /// A sweep was completed: everything up to here is known to the host.
@@ -47,21 +50,24 @@ pub(super) struct Step {
 
 impl Sweep {
     /// Visits the next records and adds to `batch` those that the host has not stored as they are.
-    pub(super) fn step(&mut self, host: &impl Host, wall_ms: u64, batch: &mut Batch) -> Step {
-        let begun_ms = *self.begun_ms.get_or_insert(wall_ms);
-        let wall_ms = wall_ms.max(begun_ms);
+    pub(super) fn step(&mut self, host: &impl Host, now: Now, batch: &mut Batch) -> Step {
+        let begun_ms = *self.begun_ms.get_or_insert(now.wall_ms);
+        let now = Now { wall_ms: now.wall_ms.max(begun_ms), ..now };
         let mut next = self.at;
         let mut read: usize = 0;
         while let Some(page) = shared::directory_page(host, next.page) {
             for id in page.iter().skip(next.entry) {
-                let seen = visit(host, *id, wall_ms);
+                let seen = visit(host, *id, now);
                 // A record that changes too fast to be read is where the next step begins.
                 if read >= STEP || batch.is_full() || matches!(seen, Err(Failed::Busy)) {
                     return Step { begun_ms, next, is_last: false };
                 }
                 match seen {
                     Ok(seen) => self.report(seen, batch),
-                    Err(Failed::Damaged) => self.is_damaged = true,
+                    Err(Failed::Damaged) => {
+                        self.is_damaged = true;
+                        self.damaged.push(*id);
+                    }
                     // Listed, and not made yet.
                     Err(Failed::Missing | Failed::Busy) => {}
                 }
@@ -104,14 +110,15 @@ impl Sweep {
         self.completed_ms.take()
     }
 
-    /// Begins again from the first record, as one not elected.
-    pub(super) fn restart(&mut self) {
-        *self = Self::default();
+    /// Records that were met and cannot be read, once.
+    pub(super) fn take_damaged(&mut self) -> Vec<SubscriptionId> {
+        std::mem::take(&mut self.damaged)
     }
 
-    /// Tells the host everything again.
-    pub(super) fn forget_acknowledged(&mut self) {
-        self.stored.clear();
+    /// Begins again from the first record, and tells the host everything again: as one not
+    /// elected, or after a restore.
+    pub(super) fn restart(&mut self) {
+        *self = Self::default();
     }
 }
 
@@ -122,16 +129,15 @@ pub(super) struct Seen {
     is_short: bool,
 }
 
-/// Reads a record for a report, after moving it on to the current period. That write makes the
-/// compare-and-swap of any VM fail that read the record before the period's end and has been held
+/// Reads a record for a report, after doing what is due by now. Where a period has ended, that
+/// write makes the compare-and-swap of any VM fail that read the record before and has been held
 /// up since: no call enters a period that was swept.
-pub(super) fn visit(host: &impl Host, id: SubscriptionId, wall_ms: u64) -> Result<Seen, Failed> {
+pub(super) fn visit(host: &impl Host, id: SubscriptionId, now: Now) -> Result<Seen, Failed> {
     shared::update(host, id, |record: &mut Record| {
-        let before = record.period;
-        let entered = record.enter_period(wall_ms).is_some_and(|period| period.number != before);
+        let changed = record.pass_time(now);
         let report = record.report();
         let is_short = record.access == Access::Active
-            && report.known_until_ms < wall_ms.saturating_add(HORIZON_MS);
-        (if entered { Store::Yes } else { Store::No }, Seen { report, is_short })
+            && report.known_until_ms < now.wall_ms.saturating_add(HORIZON_MS);
+        (if changed { Store::Yes } else { Store::No }, Seen { report, is_short })
     })
 }
