@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -38,6 +39,17 @@ impl FromStr for HostUrl {
             }
             _ => Err(bad()),
         }
+    }
+}
+
+impl HostUrl {
+    /// Whether it names this machine.
+    pub(crate) fn is_loopback(&self) -> bool {
+        let uri: Option<Uri> = self.0.parse().ok();
+        uri.as_ref().and_then(Uri::host).is_some_and(|host| {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::error::Error;
-use super::output::{Left, Output, Table, minute, or_dash, printable};
+use super::output::{Left, Output, Table, minute, or_dash, printable, time};
 use super::remote::Remote;
 use crate::core::close::{Closed, Waiting, WaitingPeriod};
 
@@ -52,7 +52,7 @@ fn text(answer: &Closed) -> String {
         let _ = write!(text, "\n{}", waiting.print());
         text.push_str(
             "\nWho stays silent is waited for until `serve --close-grace` has passed, 1h by \
-             default.\n",
+             default; `tollgate gateways forget` gives up one that is dead.\n",
         );
     }
     if answer.more {
@@ -63,9 +63,15 @@ fn text(answer: &Closed) -> String {
 
 fn reason(period: &WaitingPeriod) -> String {
     match &period.reason {
-        Waiting::Unswept { boots: 1 } => "1 gateway process to report".to_owned(),
-        Waiting::Unswept { boots } => format!("{boots} gateway processes to report"),
-        Waiting::OpenCalls { calls } => format!("{calls} calls to end"),
+        Waiting::Unswept { boots, gateways, until } => {
+            let processes =
+                if *boots == 1 { "1 process".to_owned() } else { format!("{boots} processes") };
+            let names: Vec<String> = gateways.iter().map(|name| printable(name)).collect();
+            format!("{processes} of {} to report, until {}", names.join(", "), time(*until))
+        }
+        Waiting::OpenCalls { calls, until } => {
+            format!("{calls} calls to end, until {}", time(*until))
+        }
         Waiting::Unpriced { message } => format!("somebody to look: {}", printable(message)),
     }
 }

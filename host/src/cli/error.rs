@@ -9,6 +9,7 @@ use tollgate_pricing::quote::QuoteError;
 use crate::client::ClientError;
 use crate::envoy::PluginError;
 use crate::serve::ServeError;
+use crate::store::OpenError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -43,15 +44,27 @@ pub(super) enum Error {
     /// No host, or it refused.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// A ledger's directory.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// No random bytes.
+    #[error("the system gives no random bytes to make secrets from: {0}")]
+    Chance(io::Error),
     /// No plugin.
     #[error(transparent)]
     Plugin(#[from] PluginError),
     /// The service.
     #[error(transparent)]
     Serve(#[from] ServeError),
-    /// JSON of what has a form of its own.
-    #[error("an Envoy configuration is YAML: leave out `--output json`")]
+    /// Another form of what has one of its own.
+    #[error("an Envoy configuration is YAML: leave out `--output`")]
     NotJson,
+    /// CSV of what is no list.
+    #[error("this answer is no list: leave out `--output csv`")]
+    NotCsv,
+    /// Keys that cannot be read; nothing of them is told.
+    #[error("the keys cannot be read from {from}: {problem}")]
+    Keys { from: String, problem: String },
     /// An answer that JSON cannot hold.
     #[error("the answer cannot be written as JSON: {0}")]
     Json(serde_json::Error),

@@ -1,12 +1,15 @@
 //! `tollgate gateways`: configured Envoys and their tokens.
 
+use std::fmt::Write as _;
+
 use clap::Subcommand;
+use tollgate_pricing::id::BootId;
 
 use super::error::Error;
 use super::output::{Left, Output, Right, Table, or_dash, printable, time};
 use super::remote::Remote;
-use crate::core::gateways::{Gateway, GatewayAdded};
-use crate::serve::body::NewGateway;
+use crate::core::gateways::{Forgotten, Gateway, GatewayAdded, Released};
+use crate::serve::body::{Forget, NewGateway};
 
 /// Make tokens for Envoys, and see which report
 #[derive(Debug, clap::Args)]
@@ -30,8 +33,32 @@ Replicas of one Envoy may share a gateway and its token.")]
         /// Its name, for people
         name: String,
     },
-    /// List gateways
+    /// List gateways, and the units that silent processes hold
     List,
+    /// Give what silent processes of a gateway hold to others
+    #[command(after_help = "\
+Units that were leased to a process stay charged while it is silent, because it may still be
+letting calls through where this host cannot hear it. Forget it only when it is dead: what it
+held is granted again, and billing periods wait for its reports no more. If it lives after all,
+calls beyond a quota may have been let through. What it reports later is counted and billed.
+
+Without --yes it only says what it would do.")]
+    Forget {
+        /// The gateway's name
+        name: String,
+        /// Which of its processes; all that were not seen for a minute otherwise
+        #[arg(long, value_name = "BOOT")]
+        boot: Option<BootId>,
+        /// Do it
+        #[arg(long)]
+        yes: bool,
+    },
+    /// After `tollgate restore`: grant again without waiting for gateways
+    #[command(after_help = "\
+A restored ledger does not know what was granted since its backup. So it grants nothing of what
+had begun until every process that lived at the backup has reported everything, and a minute
+has passed. Release it when those it waits for are dead; `tollgate gateways list` names them.")]
+    Release,
 }
 
 pub(super) fn run(args: &Args, output: Output) -> Result<String, Error> {
@@ -54,6 +81,23 @@ pub(super) fn run(args: &Args, output: Output) -> Result<String, Error> {
             let gateways: Vec<Gateway> = client.get("/v1/gateways")?;
             output.print(&gateways, |gateways| table(gateways))
         }
+        Command::Forget { name, boot, yes } => {
+            let body = Forget { gateway: name.clone(), boot: *boot, dry_run: !yes };
+            let forgotten: Forgotten = client.post("/v1/gateways/forget", &body)?;
+            let text = output.print(&forgotten, forgotten_text)?;
+            if *yes || forgotten.boots.is_empty() { Ok(text) } else { Err(Error::Found(text)) }
+        }
+        Command::Release => {
+            let released: Released = client.post("/v1/gateways/release", &())?;
+            output.print(&released, |released| {
+                format!(
+                    "The ledger restored at {} grants again; {} processes had not reported \
+                     everything.\n",
+                    time(released.restored),
+                    released.awaited
+                )
+            })
+        }
     }
 }
 
@@ -64,6 +108,7 @@ fn table(gateways: &[Gateway]) -> String {
         ("created", Left),
         ("last seen", Left),
         ("processes", Right),
+        ("stranded", Right),
     ]);
     for gateway in gateways {
         table.row([
@@ -72,7 +117,74 @@ fn table(gateways: &[Gateway]) -> String {
             time(gateway.created),
             or_dash(gateway.last_seen.map(time)),
             gateway.live_boots.to_string(),
+            gateway.stranded.to_string(),
         ]);
     }
-    table.print_or("No gateway yet: make one with `tollgate gateways add NAME`.")
+    let mut text = table.print_or("No gateway yet: make one with `tollgate gateways add NAME`.");
+    if gateways.iter().any(|gateway| gateway.stranded > 0) {
+        text.push_str(
+            "\nStranded units were leased to processes that are silent now. They stay charged; if \
+             the\nprocesses are dead, `tollgate gateways forget NAME` gives them to others.\n",
+        );
+    }
+    let awaited: Vec<String> = gateways
+        .iter()
+        .flat_map(|gateway| gateway.boots.iter().map(move |boot| (gateway, boot)))
+        .filter(|(_, boot)| boot.awaited)
+        .map(|(gateway, boot)| format!("{} of {}", boot.id, printable(&gateway.name)))
+        .collect();
+    if !awaited.is_empty() {
+        let _ = write!(
+            text,
+            "\nThis ledger was restored, and grants nothing of what had begun until these \
+             processes\nhave reported, or `tollgate gateways release`:\n  {}\n",
+            awaited.join("\n  ")
+        );
+    }
+    text
 }
+
+fn forgotten_text(forgotten: &Forgotten) -> String {
+    if forgotten.boots.is_empty() {
+        return "No process of this gateway is silent: nothing to forget.\n".to_owned();
+    }
+    let mut table = Table::new([
+        ("process", Left),
+        ("last seen", Left),
+        ("subscription", Left),
+        ("limit", Left),
+        ("period", Right),
+        ("units", Right),
+    ]);
+    for boot in &forgotten.boots {
+        let (id, seen) = (boot.id.to_string(), time(boot.last_seen));
+        if boot.holds.is_empty() {
+            let none = || "-".to_owned();
+            table.row([id.clone(), seen.clone(), none(), none(), none(), "0".to_owned()]);
+        }
+        for held in &boot.holds {
+            table.row([
+                id.clone(),
+                seen.clone(),
+                held.subscription.to_string(),
+                held.limit.clone(),
+                held.period.to_string(),
+                held.units.to_string(),
+            ]);
+        }
+    }
+    let units = forgotten.units;
+    let said = if forgotten.dry_run {
+        format!(
+            "Nothing was done. With --yes these processes are taken for dead: {units} units they \
+             hold are\ngranted to others, and no billing period waits for them. If one of them \
+             lives, calls beyond\na quota may be let through.\n"
+        )
+    } else {
+        format!("Forgotten: {units} units are granted to others again.\n")
+    };
+    format!("{}\n{said}", table.print())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,9 @@
 //! The command line: one file a command. Commands translate and print; they do not decide.
 //!
-//! `serve`, `check`, `quote` and `envoy-config` work on their own; the others ask a running
+//! `serve`, `check`, `quote`, `envoy-config` and `restore` work on their own; the others ask a running
 //! `tollgate serve`.
 
+mod backup;
 mod charges;
 mod check;
 mod close;
@@ -14,6 +15,7 @@ mod keys;
 mod output;
 mod quote;
 mod remote;
+mod restore;
 mod serve;
 mod subscriptions;
 mod usage;
@@ -54,7 +56,7 @@ Exit codes:
     disable_help_subcommand = true
 )]
 struct Cli {
-    /// Tables for people, or JSON with stable field names
+    /// Tables for people; for programs JSON, and CSV of lists, with stable names
     #[arg(
         long,
         global = true,
@@ -83,6 +85,8 @@ enum Command {
     #[command(alias = "invoices")]
     Invoice(invoice::Args),
     Charges(charges::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
 }
 
 /// Runs the command that this process was started with.
@@ -124,6 +128,8 @@ fn run(cli: Cli) -> Result<String, Error> {
         Command::Close(args) => close::run(&args, output),
         Command::Invoice(args) => invoice::run(&args, output),
         Command::Charges(args) => charges::run(&args, output),
+        Command::Backup(args) => backup::run(&args, output),
+        Command::Restore(args) => restore::run(&args, output),
     }
 }
 
@@ -168,10 +174,12 @@ mod tests {
           close          Close billing periods that are over, and see what waits and why
           invoice        Show invoices, and preview the one of an open period
           charges        List what the sandbox, the built-in payment provider, received
+          backup         Copy the ledger into a new file, while it is served or not
+          restore        Put a copy of the ledger in its place
 
         Options:
-              --output <FORMAT>  Tables for people, or JSON with stable field names [default: table]
-                                 [possible values: table, json]
+              --output <FORMAT>  Tables for people; for programs JSON, and CSV of lists, with stable names
+                                 [default: table] [possible values: table, json, csv]
           -h, --help             Print help
           -V, --version          Print version
 
@@ -204,8 +212,11 @@ mod tests {
               --product <ID>         The product's id in the catalog
               --consumer <CONSUMER>  Who pays
               --name <NAME>          What to call this subscription, for people
-              --output <FORMAT>      Tables for people, or JSON with stable field names [default: table]
-                                     [possible values: table, json]
+              --submitted            Let no calls through until it is approved; its first billing period
+                                     begins then
+              --expires <TIME>       When it ends by itself, like 2027-01-01T00:00:00Z
+              --output <FORMAT>      Tables for people; for programs JSON, and CSV of lists, with stable
+                                     names [default: table] [possible values: table, json, csv]
           -h, --help                 Print help
 
         Which host:

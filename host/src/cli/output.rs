@@ -1,4 +1,4 @@
-//! Tables for people, JSON for programs.
+//! Tables for people, JSON and CSV for programs.
 
 use clap::ValueEnum;
 use jiff::Timestamp;
@@ -13,10 +13,12 @@ pub(super) enum Output {
     Table,
     // For programs: field names are stable.
     Json,
+    // For programs: column names are stable. Only of what is a list.
+    Csv,
 }
 
 impl Output {
-    /// The answer as asked for, with a line end.
+    /// The answer as asked for, with a line end. It is no list, and so never CSV.
     pub(super) fn print<T: Serialize>(
         self,
         answer: &T,
@@ -29,8 +31,52 @@ impl Output {
                 json.push('\n');
                 Ok(json)
             }
+            Self::Csv => Err(Error::NotCsv),
         }
     }
+
+    /// A list as asked for: `text` for people, `rows` for CSV.
+    pub(super) fn list<T: Serialize, const N: usize>(
+        self,
+        answer: &T,
+        text: impl FnOnce(&T) -> String,
+        rows: impl FnOnce(&T) -> Csv<N>,
+    ) -> Result<String, Error> {
+        match self {
+            Self::Csv => Ok(rows(answer).text),
+            Self::Table | Self::Json => self.print(answer, text),
+        }
+    }
+}
+
+/// Rows under a head, as in RFC 4180 but for the line ends, which are this system's.
+pub(super) struct Csv<const N: usize> {
+    text: String,
+}
+
+impl<const N: usize> Csv<N> {
+    pub(super) fn new(head: [&str; N]) -> Self {
+        let mut csv = Self { text: String::new() };
+        csv.row(head.map(str::to_owned));
+        csv
+    }
+
+    pub(super) fn row(&mut self, cells: [String; N]) {
+        let cells = cells.map(|cell| {
+            if cell.contains([',', '"', '\n', '\r']) {
+                format!("\"{}\"", cell.replace('"', "\"\""))
+            } else {
+                cell
+            }
+        });
+        self.text.push_str(&cells.join(","));
+        self.text.push('\n');
+    }
+}
+
+/// What is there, or nothing.
+pub(super) fn or_empty(value: Option<impl ToString>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
 }
 
 /// How a column is set.
@@ -45,15 +91,21 @@ pub(super) use Align::{Left, Right};
 pub(super) struct Table<const N: usize> {
     columns: [(&'static str, Align); N],
     rows: Vec<[String; N]>,
+    hidden: Option<&'static str>,
 }
 
 impl<const N: usize> Table<N> {
     pub(super) fn new(columns: [(&'static str, Align); N]) -> Self {
-        Self { columns, rows: Vec::new() }
+        Self { columns, rows: Vec::new(), hidden: None }
     }
 
     pub(super) fn row(&mut self, cells: [String; N]) {
         self.rows.push(cells.map(|cell| printable(&cell)));
+    }
+
+    /// Leaves a column out, for when it says the same in every row.
+    pub(super) fn hide(&mut self, column: &'static str) {
+        self.hidden = Some(column);
     }
 
     /// The table, or a sentence for none.
@@ -77,6 +129,7 @@ impl<const N: usize> Table<N> {
         let mut text = String::new();
         for line in lines() {
             let cells = line.iter().zip(widths).zip(self.columns);
+            let cells = cells.filter(|(_, (name, _))| Some(*name) != self.hidden);
             let cells = cells.map(|((cell, width), (_, align))| match align {
                 Left => format!("{cell:<width$}"),
                 Right => format!("{cell:>width$}"),
@@ -120,6 +173,20 @@ pub(super) fn time(time: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cell_of_csv_holds_anything() {
+        let rows = |answer: &[&str; 2]| {
+            let mut csv = Csv::new(["name", "calls"]);
+            csv.row(answer.map(str::to_owned));
+            csv
+        };
+        let csv = |name| Output::Csv.list(&[name, "7"], |_| String::new(), rows).unwrap();
+        assert_eq!(csv("a b"), "name,calls\na b,7\n");
+        assert_eq!(csv("a,\"b\"\n"), "name,calls\n\"a,\"\"b\"\"\n\",7\n");
+        let refused = Output::Csv.print(&(), |()| String::new()).unwrap_err();
+        assert_eq!(refused.to_string(), "this answer is no list: leave out `--output csv`");
+    }
 
     #[test]
     fn columns_line_up_and_control_characters_are_shown() {

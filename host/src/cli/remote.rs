@@ -1,7 +1,7 @@
 //! Options of the commands that ask a running `tollgate serve`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::error::Error;
 use crate::client::{self, Client, HostUrl};
@@ -32,6 +32,16 @@ impl Remote {
     pub(super) fn client(&self) -> Result<Client, Error> {
         let token = self.token(std::env::var_os(TOKEN_VARIABLE))?;
         Ok(Client::new(self.host.clone(), token))
+    }
+
+    /// The data directory.
+    pub(super) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Whether the host would be on this machine.
+    pub(super) fn is_here(&self) -> bool {
+        self.host.is_loopback()
     }
 
     /// The variable's, or what is in the file.

@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use tollgate_pricing::id::SubscriptionId;
 
 use super::error::Error;
-use super::output::{Left, Output, Right, Table, minute};
+use super::output::{Csv, Left, Output, Right, Table, minute};
 use super::remote::Remote;
-use crate::core::usage::{MAX_REPORTED_PERIODS, PeriodState, UsageReport};
+use crate::core::usage::{MAX_REPORTED_PERIODS, PeriodState, PeriodUsage, UsageReport};
 
 /// Show calls by subscription and billing period
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub(super) fn run(args: &Args, output: Output) -> Result<String, Error> {
         None => "/v1/usage".to_owned(),
     };
     let report: UsageReport = args.remote.client()?.get(&path)?;
-    output.print(&report, text)
+    output.list(&report, text, rows)
 }
 
 fn text(report: &UsageReport) -> String {
@@ -42,25 +42,25 @@ fn text(report: &UsageReport) -> String {
         ("waived", Right),
         ("open", Right),
         ("refused", Right),
+        ("would refuse", Right),
     ]);
-    let mut refused: BTreeMap<&str, u64> = BTreeMap::new();
     for period in &report.periods {
-        let state = match period.state {
-            PeriodState::Open => "open",
-            PeriodState::Closed => "closed",
-        };
         table.row([
             period.subscription.to_string(),
             period.product.clone(),
             minute(period.start),
-            state.to_owned(),
+            state(period).to_owned(),
             period.admitted.to_string(),
             period.billable.to_string(),
             period.waived.to_string(),
             period.open.to_string(),
             period.refused.to_string(),
+            period.would_refuse.to_string(),
         ]);
-        add(&mut refused, &period.refused_by_reason);
+    }
+    if report.periods.iter().all(|period| period.would_refuse == 0) {
+        // Few have something that only observes.
+        table.hide("would refuse");
     }
     let mut text = table.print_or("No usage yet.");
     if report.truncated {
@@ -70,16 +70,75 @@ fn text(report: &UsageReport) -> String {
         );
     }
     let unidentified = &report.unidentified;
-    add(&mut refused, &unidentified.refused_by_reason);
     if unidentified.open_operations > 0 {
         let _ =
             writeln!(text, "\nopen operations, without a key: {}", unidentified.open_operations);
     }
-    if !refused.is_empty() {
-        let reasons: Vec<String> = refused.iter().map(|(why, n)| format!("{why} {n}")).collect();
-        let _ = writeln!(text, "\nrefused: {}", reasons.join(", "));
-    }
+    let refused = report.periods.iter().map(|period| &period.refused_by_reason);
+    reasons(&mut text, "refused", refused.chain([&unidentified.refused_by_reason]));
+    let would = report.periods.iter().map(|period| &period.would_refuse_by_reason);
+    reasons(&mut text, "would refuse", would.chain([&unidentified.would_refuse_by_reason]));
     text
+}
+
+fn state(period: &PeriodUsage) -> &'static str {
+    match period.state {
+        PeriodState::Open => "open",
+        PeriodState::Closed => "closed",
+    }
+}
+
+/// A line of calls by reason; none if there are none.
+fn reasons<'a>(
+    text: &mut String,
+    what: &str,
+    parts: impl Iterator<Item = &'a BTreeMap<String, u64>>,
+) {
+    let mut sum: BTreeMap<&str, u64> = BTreeMap::new();
+    for part in parts {
+        add(&mut sum, part);
+    }
+    if !sum.is_empty() {
+        let reasons: Vec<String> = sum.iter().map(|(why, n)| format!("{why} {n}")).collect();
+        let _ = writeln!(text, "\n{what}: {}", reasons.join(", "));
+    }
+}
+
+/// By period; calls without a subscription are in none.
+fn rows(report: &UsageReport) -> Csv<13> {
+    let mut csv = Csv::new([
+        "subscription",
+        "product",
+        "consumer",
+        "period",
+        "start",
+        "end",
+        "state",
+        "admitted",
+        "billable",
+        "waived",
+        "open",
+        "refused",
+        "would_refuse",
+    ]);
+    for period in &report.periods {
+        csv.row([
+            period.subscription.to_string(),
+            period.product.clone(),
+            period.consumer.clone(),
+            period.period.to_string(),
+            period.start.to_string(),
+            period.end.to_string(),
+            state(period).to_owned(),
+            period.admitted.to_string(),
+            period.billable.to_string(),
+            period.waived.to_string(),
+            period.open.to_string(),
+            period.refused.to_string(),
+            period.would_refuse.to_string(),
+        ]);
+    }
+    csv
 }
 
 fn add<'a>(sum: &mut BTreeMap<&'a str, u64>, more: &'a BTreeMap<String, u64>) {
@@ -92,7 +151,7 @@ fn add<'a>(sum: &mut BTreeMap<&'a str, u64>, more: &'a BTreeMap<String, u64>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::usage::{PeriodUsage, Unidentified};
+    use crate::core::usage::Unidentified;
 
     #[test]
     fn usage_as_it_is_shown() {
@@ -114,6 +173,8 @@ mod tests {
             open: 0,
             refused: 5,
             refused_by_reason: reasons(&[("quota_exceeded", 2), ("rate_limited", 3)]),
+            would_refuse: 0,
+            would_refuse_by_reason: BTreeMap::new(),
         };
         let report = UsageReport {
             periods: vec![period],
@@ -121,6 +182,7 @@ mod tests {
                 open_operations: 9,
                 refused: 4,
                 refused_by_reason: reasons(&[("missing_key", 4)]),
+                ..Unidentified::default()
             },
             truncated: false,
         };
@@ -135,6 +197,23 @@ mod tests {
         open operations, without a key: 9
 
         refused: missing_key 4, quota_exceeded 2, rate_limited 3
+        ");
+        let mut report = UsageReport { truncated: false, ..report };
+        report.periods[0].would_refuse = 7;
+        report.periods[0].would_refuse_by_reason = reasons(&[("rate_limited", 7)]);
+        insta::assert_snapshot!(text(&report), @r"
+        subscription  product    period begins              admitted  billable  waived  open  refused  would refuse
+        sub_1         developer  2026-11-22 15:04Z  closed       120       100      20     0        5             7
+
+        open operations, without a key: 9
+
+        refused: missing_key 4, quota_exceeded 2, rate_limited 3
+
+        would refuse: rate_limited 7
+        ");
+        insta::assert_snapshot!(Output::Csv.list(&report, text, rows).unwrap(), @r"
+        subscription,product,consumer,period,start,end,state,admitted,billable,waived,open,refused,would_refuse
+        sub_1,developer,acme,1,2026-11-22T15:04:00Z,2026-11-22T15:05:00Z,closed,120,100,20,0,5,7
         ");
     }
 }

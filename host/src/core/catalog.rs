@@ -5,9 +5,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tollgate_pricing::catalog::{Catalog, Product};
-use tollgate_pricing::gate::{Limit, QuotaPeriod, Rule};
+use tollgate_pricing::gate::{Limit, Rule};
 
-use super::{Refusal, Request};
+use super::subscriptions::overrides::check_all;
+use super::{Refusal, Request, lowered};
 use crate::store::Ledger;
 
 /// Makes this text the catalog from now on. The text of the current catalog changes nothing.
@@ -70,40 +71,82 @@ fn replace(
         let Some(next) = new.product(&product.id) else {
             return Err(Refusal::ProductInUse { product: product.id.clone(), live });
         };
-        check_periods(product, next, live)?;
+        check_limits(product, next, live)?;
+        for (subscription, own) in ledger.own_numbers_under(&product.id)? {
+            check_all(&next.limits, subscription, &own)?;
+        }
         if product.limits != next.limits || product.apis != next.apis {
             ledger.move_subscriptions(&product.id, revision)?;
+            lowered::recall_of_product(ledger, product, next)?;
         }
     }
     Ok(ledger.move_coming_periods(revision, now)?)
 }
 
-/// Periods are numbered, and numbers mean the same for as long as anybody counts by them.
-fn check_periods(old: &Product, new: &Product, live: u64) -> Result<(), Refusal> {
+/// Periods are numbered, and numbers and units mean the same for as long as anybody counts by them.
+///
+/// What else a limit says may change at any time. Under another `scope` a rate begins to count
+/// anew: in the window after it, calls that were admitted under the old scope do not count.
+fn check_limits(old: &Product, new: &Product, live: u64) -> Result<(), Refusal> {
     if old.every != new.every {
         return Err(Refusal::BillingPeriodInUse { product: old.id.clone(), live });
     }
     for limit in &old.limits {
         let same = |candidate: &&Limit| candidate.id == limit.id;
-        let Some(next) = new.limits.iter().find(same) else {
+        let Some(difference) =
+            new.limits.iter().find(same).and_then(|next| difference(limit, next))
+        else {
             continue;
         };
-        let (product, id) = (old.id.clone(), limit.id.clone());
-        match (quota_period(limit), quota_period(next)) {
-            (old_period, new_period) if old_period == new_period => {}
-            (Some(_), Some(_)) => {
-                return Err(Refusal::QuotaPeriodInUse { product, limit: id, live });
-            }
-            _ => return Err(Refusal::LimitKindInUse { product, limit: id, live }),
-        }
+        let (product, limit) = (old.id.clone(), limit.id.clone());
+        return Err(match difference {
+            Difference::Kind => Refusal::LimitKindInUse { product, limit, live },
+            Difference::Meter => Refusal::QuotaMeterInUse { product, limit, live },
+            Difference::Period => Refusal::QuotaPeriodInUse { product, limit, live },
+        });
     }
     Ok(())
 }
 
-fn quota_period(limit: &Limit) -> Option<QuotaPeriod> {
-    match &limit.rule {
-        Rule::Quota { period, .. } => Some(period.clone()),
-        Rule::SlidingWindow { .. } | Rule::TokenBucket { .. } => None,
+/// In which way two limits of one id cannot share what they counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Difference {
+    /// One is a quota, the other a rate.
+    Kind,
+    /// They count in other units.
+    Meter,
+    /// Their periods run otherwise.
+    Period,
+}
+
+impl Difference {
+    /// As in "limit A … than that of B".
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Kind => "is of another kind",
+            Self::Meter => "counts in other units",
+            Self::Period => "counts by other periods",
+        }
+    }
+}
+
+/// In which way two limits of one id cannot share what they counted; none if they can.
+pub(super) fn difference(old: &Limit, new: &Limit) -> Option<Difference> {
+    match (&old.rule, &new.rule) {
+        (
+            Rule::Quota { meter, period, .. },
+            Rule::Quota { meter: new_meter, period: new_period, .. },
+        ) => {
+            if meter != new_meter {
+                Some(Difference::Meter)
+            } else if period != new_period {
+                Some(Difference::Period)
+            } else {
+                None
+            }
+        }
+        (Rule::Quota { .. }, _) | (_, Rule::Quota { .. }) => Some(Difference::Kind),
+        _ => None,
     }
 }
 
@@ -114,108 +157,4 @@ pub(super) fn in_force(ledger: &mut Ledger<'_>) -> Result<(u32, Arc<Catalog>), R
 }
 
 #[cfg(test)]
-mod tests {
-    use tollgate_pricing::catalog::MAX_TEXT_BYTES;
-
-    use super::super::subscriptions::CancelSubscription;
-    use super::super::testing::{CATALOG, World};
-    use super::LoadCatalog;
-
-    #[test]
-    fn the_same_text_is_the_same_revision() {
-        let mut world = World::empty();
-        assert_eq!(world.load(CATALOG).unwrap(), 1);
-        assert_eq!(world.load(CATALOG).unwrap(), 1);
-        let other = format!("{CATALOG}# later\n");
-        assert_eq!(world.load(&other).unwrap(), 2);
-        // Going back is a change too.
-        assert_eq!(world.load(CATALOG).unwrap(), 3);
-    }
-
-    #[test]
-    fn live_subscriptions_hold_their_product() {
-        let change = |from: &str, to: &str| {
-            assert!(CATALOG.contains(from), "{from}");
-            CATALOG.replace(from, to)
-        };
-        let payg = "  - { id: payg, apis: [address], every: minute, price: \
-                    { metered: { per: 10, amount: 0.15 } } }\n";
-        for (text, refusal) in [
-            (
-                change(payg, ""),
-                "product_in_use: product \"payg\" has live subscriptions (1): keep it, or cancel \
-                 them first",
-            ),
-            (
-                change("id: payg, apis: [address], every: minute", "id: payg, apis: [address]"),
-                "billing_period_in_use: product \"payg\" has live subscriptions (1): `every` \
-                 cannot change under them",
-            ),
-            (
-                change("calls: 100, period: 30d", "calls: 100, period: 7d"),
-                "quota_period_in_use: the period of quota \"monthly\" of product \"quota\" cannot \
-                 change while 1 subscriptions are live: give the quota a new id",
-            ),
-            (
-                change(
-                    "id: hourly, quota: { calls: 10, period: 1h }",
-                    "id: hourly, scope: gateway, rate: { calls: 10, period: 1h }",
-                ),
-                "limit_kind_in_use: limit \"hourly\" of product \"short\" cannot change between a \
-                 quota and a rate while 1 subscriptions are live: give it a new id",
-            ),
-            (
-                change("currency: USD", "currency: EUR"),
-                "currency_in_use: the catalog's currency cannot change from USD to EUR once there \
-                 are subscriptions",
-            ),
-        ] {
-            let mut world = World::new();
-            let payg = world.subscribe("payg");
-            let quota = world.subscribe("quota");
-            let short = world.subscribe("short");
-            let before = world.dump(&["catalogs", "subscriptions", "periods"]);
-            assert_eq!(world.refused(LoadCatalog { text: text.clone() }), refusal);
-            assert_eq!(world.dump(&["catalogs", "subscriptions", "periods"]), before);
-            // The refused text is not remembered as anything.
-            assert_eq!(world.load(CATALOG).unwrap(), 1);
-            world.ask(CancelSubscription(payg)).unwrap();
-            world.ask(CancelSubscription(quota)).unwrap();
-            world.ask(CancelSubscription(short)).unwrap();
-            let refused = world.load(&text).is_err();
-            assert_eq!(refused, refusal.starts_with("currency"), "{refusal}");
-        }
-    }
-
-    #[test]
-    fn mistakes_are_refused_with_their_places() {
-        let mut world = World::new();
-        let refusal = world.ask(LoadCatalog { text: "currency: USD\napis: []\n".to_owned() });
-        let refusal = refusal.unwrap_err();
-        assert_eq!(refusal.reason(), "catalog_mistakes");
-        assert!(refusal.to_string().contains("apis"), "{refusal}");
-        let text = " ".repeat(MAX_TEXT_BYTES + 1);
-        let refusal = world.ask(LoadCatalog { text }).unwrap_err();
-        assert!(refusal.to_string().contains("bytes, found 4194305"), "{refusal}");
-        assert_eq!(world.load(CATALOG).unwrap(), 1);
-    }
-
-    #[test]
-    fn a_price_changes_for_periods_that_have_not_begun() {
-        let mut world = World::new();
-        world.subscribe("payg");
-        let dearer = CATALOG.replace("amount: 0.15", "amount: 0.30");
-        assert_eq!(world.load(&dearer).unwrap(), 2);
-        let bound: Vec<String> = world
-            .dump(&["periods"])
-            .lines()
-            .map(|line| {
-                let columns: Vec<&str> = line.split(' ').collect();
-                format!("{}:{}", columns[2], columns[5])
-            })
-            .collect();
-        assert!(bound.contains(&"1:1".to_owned()), "{bound:?}");
-        assert!(bound.contains(&"2:2".to_owned()), "{bound:?}");
-        assert_eq!(bound.iter().filter(|bound| bound.ends_with(":1")).count(), 1);
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! Closing periods: counters become an invoice and a charge, once.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -11,15 +11,17 @@ use tollgate_pricing::id::SubscriptionId;
 use super::draft::{Draft, correction, draft};
 use super::invoice::InvoiceNumber;
 use super::periods::{MAX_NEW_PERIODS, cover_some};
-use super::subscriptions::find;
+use super::subscriptions::{find, run_out};
 use super::{Refusal, Request};
 use crate::store::{Ledger, NewCharge, PeriodRow};
 
 /// Periods closed by one request: it stays a short transaction.
 pub const MAX_CLOSES: usize = 1_000;
 
-/// Closes every period that may be closed, each subscription's in order -> [`Closed`]. What is
-/// closed stays closed: again changes nothing.
+/// Ends every subscription whose time has run out, then closes every period that may be closed, each
+/// subscription's in order -> [`Closed`]. What is ended or closed stays so: again changes nothing.
+///
+/// Both in one transaction: no period is billed that begins after its subscription's end.
 #[derive(Debug)]
 pub struct Close {
     /// How long after a period's end silent gateways and open calls are waited for.
@@ -31,6 +33,9 @@ pub struct Close {
 /// What was closed, and what waits.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Closed {
+    /// Subscriptions that expired just now, or before while nobody looked.
+    #[serde(with = "super::id::subscription_texts")]
+    pub expired: Vec<SubscriptionId>,
     /// Closed just now.
     pub closed: Vec<ClosedPeriod>,
     /// Ended, but not closed yet: the first such period of each subscription. Closed, but with late
@@ -77,11 +82,17 @@ pub enum Waiting {
     Unswept {
         /// How many.
         boots: u64,
+        /// Of which gateways: their names.
+        gateways: Vec<String>,
+        /// Until when they are waited for.
+        until: Timestamp,
     },
     /// Calls are not settled.
     OpenCalls {
         /// How many.
         calls: u64,
+        /// Until when they are waited for.
+        until: Timestamp,
     },
     /// It cannot be closed, no period can be put after it, or what came late for it cannot be
     /// billed; an operator must look.
@@ -98,19 +109,23 @@ impl Request for Close {
         let patience = now.checked_sub(self.grace).unwrap_or(Timestamp::MIN);
         let mut round = Round {
             now,
+            grace: self.grace,
+            serving_since: self.serving_since,
             patience: if self.serving_since <= patience { patience } else { Timestamp::MIN },
             answer: Closed::default(),
             stuck: HashSet::new(),
             unswept: HashMap::new(),
         };
-        let behind = round.cover(ledger)?;
+        let mut left = MAX_NEW_PERIODS;
+        round.expire(ledger, &mut left)?;
+        round.cover(ledger, &mut left)?;
         let mut last: Option<PeriodRow> = None;
         while !round.answer.more {
             let ended = ledger.ended_periods(now, last.as_ref(), MAX_CLOSES)?;
             for period in &ended {
                 round.look_at(ledger, period)?;
             }
-            last = ended.last().copied();
+            last = ended.last().cloned();
             if last.is_none() {
                 break;
             }
@@ -118,7 +133,7 @@ impl Request for Close {
         for newest in ledger.late_and_ended()? {
             round.correct(ledger, &newest)?;
         }
-        round.answer.more |= behind;
+        round.answer.more |= left == 0;
         Ok(round.answer)
     }
 }
@@ -126,36 +141,64 @@ impl Request for Close {
 /// One request's way through the periods that ended.
 struct Round {
     now: Timestamp,
+    grace: SignedDuration,
+    serving_since: Timestamp,
     /// What ended before is not waited for any more.
     patience: Timestamp,
     answer: Closed,
     /// Periods are closed in order: what waits holds back those after it.
     stuck: HashSet<SubscriptionId>,
-    /// How many processes have not swept a period, by its bounds.
-    unswept: HashMap<(Timestamp, Timestamp), u64>,
+    /// Whose processes have not swept a period, by its bounds.
+    unswept: HashMap<(Timestamp, Timestamp), BTreeMap<String, u64>>,
 }
 
 impl Round {
-    /// Writes the periods of those whose all ended; whether some still lack theirs.
-    fn cover(&mut self, ledger: &mut Ledger<'_>) -> Result<bool, Refusal> {
-        let mut left = MAX_NEW_PERIODS;
+    /// Ends subscriptions whose time has run out, after writing at most `left` periods.
+    fn expire(&mut self, ledger: &mut Ledger<'_>, left: &mut u32) -> Result<(), Refusal> {
+        for row in ledger.run_out(self.now)? {
+            let (id, period, covered) = (row.public.id, row.last_period, row.covered);
+            let most = *left;
+            match part(ledger, ("end", id, period), |ledger| run_out(ledger, row, most))? {
+                Ok((written, is_done)) => {
+                    *left = left.saturating_sub(written);
+                    if is_done {
+                        self.answer.expired.push(id);
+                    } else {
+                        // Periods after its end must not be billed before it has one.
+                        self.stuck.insert(id);
+                    }
+                }
+                Err(message) => {
+                    self.stuck.insert(id);
+                    self.wait(id, period, covered, Waiting::Unpriced { message });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the periods of those whose all ended, at most `left`.
+    fn cover(&mut self, ledger: &mut Ledger<'_>, left: &mut u32) -> Result<(), Refusal> {
         for mut row in ledger.uncovered(self.now)? {
-            if left == 0 {
-                return Ok(true);
+            if *left == 0 {
+                break;
             }
             let (id, now) = (row.public.id, self.now);
+            if self.stuck.contains(&id) {
+                continue;
+            }
             let (period, ended) = (row.last_period, row.covered);
             match part(ledger, ("continue", id, period), |ledger| {
-                cover_some(ledger, &mut row, now, left)
+                cover_some(ledger, &mut row, now, *left)
             })? {
-                Ok(written) => left = left.saturating_sub(written),
+                Ok(written) => *left = left.saturating_sub(written),
                 Err(message) => {
                     let reason = Waiting::Unpriced { message };
                     self.wait(id, period, ended, reason);
                 }
             }
         }
-        Ok(left == 0)
+        Ok(())
     }
 
     fn look_at(&mut self, ledger: &mut Ledger<'_>, period: &PeriodRow) -> Result<(), Refusal> {
@@ -215,18 +258,28 @@ impl Round {
         if period.end <= self.patience {
             return Ok(None);
         }
-        let boots = match self.unswept.entry((period.start, period.end)) {
-            Entry::Occupied(known) => *known.get(),
+        let until = self.waits_until(period);
+        let unswept = match self.unswept.entry((period.start, period.end)) {
+            Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => {
-                *unknown.insert(ledger.unswept_boots(period.start, period.end)?)
+                unknown.insert(ledger.unswept_boots(period.start, period.end)?)
             }
         };
-        if boots > 0 {
-            return Ok(Some(Waiting::Unswept { boots }));
+        if !unswept.is_empty() {
+            let boots = unswept.values().fold(0, |sum: u64, boots| sum.saturating_add(*boots));
+            let gateways = unswept.keys().cloned().collect();
+            return Ok(Some(Waiting::Unswept { boots, gateways, until }));
         }
         let counters = ledger.counters(period.subscription, period.number)?;
         let calls = counters.open();
-        Ok((calls > 0).then_some(Waiting::OpenCalls { calls }))
+        Ok((calls > 0).then_some(Waiting::OpenCalls { calls, until }))
+    }
+
+    /// When nobody is waited for any more: the grace after the period's end, in which gateways
+    /// could be heard.
+    fn waits_until(&self, period: &PeriodRow) -> Timestamp {
+        let from = period.end.max(self.serving_since);
+        from.saturating_add(self.grace).unwrap_or(Timestamp::MAX)
     }
 }
 

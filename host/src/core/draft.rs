@@ -28,7 +28,7 @@ pub(super) fn draft(
     now: Timestamp,
 ) -> Result<Draft, Refusal> {
     let billable = billable_calls(ledger, period)?;
-    let lines = price(ledger, subscription, period, billable)?
+    let lines = price(ledger, period, billable)?
         .into_iter()
         .map(|line| InvoiceLine { adjusts: None, line })
         .collect();
@@ -71,7 +71,7 @@ fn invoice(
         number: None,
         subscription: subscription.id,
         consumer: subscription.consumer.clone(),
-        product: subscription.product.clone(),
+        product: period.product.clone(),
         period: period.number,
         start: period.start,
         end: period.end,
@@ -105,8 +105,8 @@ fn add_late(
 ) -> Result<(), Refusal> {
     for period in ledger.late_periods(subscription.id)? {
         let billable = billable_calls(ledger, &period)?;
-        let before = price(ledger, subscription, &period, period.billed)?;
-        let after = price(ledger, subscription, &period, billable)?;
+        let before = price(ledger, &period, period.billed)?;
+        let after = price(ledger, &period, billable)?;
         for (place, line) in after.into_iter().enumerate() {
             let line = match before.get(place) {
                 Some(before) => difference(&line, before)?,
@@ -153,18 +153,14 @@ fn billable_calls(ledger: &Ledger<'_>, period: &PeriodRow) -> Result<u64, Refusa
     Ok(counters.billable)
 }
 
-/// The lines of a period with so many billable calls, by the catalog the period is bound to.
-fn price(
-    ledger: &mut Ledger<'_>,
-    subscription: &Subscription,
-    period: &PeriodRow,
-    billable: u64,
-) -> Result<Vec<Line>, Refusal> {
+/// The lines of a period with so many billable calls, by the product and the catalog the period is
+/// bound to.
+fn price(ledger: &mut Ledger<'_>, period: &PeriodRow, billable: u64) -> Result<Vec<Line>, Refusal> {
     let catalog = ledger.catalog(period.catalog)?;
-    let product = catalog.product(&subscription.product).ok_or_else(|| {
+    let product = catalog.product(&period.product).ok_or_else(|| {
         Refusal::Damaged(format!(
             "catalog {} has no product {:?}, but {} has a period under it",
-            period.catalog, subscription.product, subscription.id
+            period.catalog, period.product, period.subscription
         ))
     })?;
     Ok(quote(product, Usage { calls: billable })?)

@@ -100,3 +100,24 @@ pub(crate) mod subscription_text {
         super::by_text(deserializer)
     }
 }
+
+/// Several [`SubscriptionId`](tollgate_pricing::id::SubscriptionId)s in answers.
+pub(crate) mod subscription_texts {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use tollgate_pricing::id::SubscriptionId;
+
+    pub(crate) fn serialize<S: Serializer>(
+        ids: &[SubscriptionId],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(ids.iter().map(ToString::to_string))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<SubscriptionId>, D::Error> {
+        let texts = Vec::<String>::deserialize(deserializer)?;
+        let ids: Result<_, _> = texts.iter().map(|text| text.parse()).collect();
+        ids.map_err(serde::de::Error::custom)
+    }
+}

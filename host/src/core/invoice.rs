@@ -70,7 +70,7 @@ pub struct Invoice {
     pub subscription: SubscriptionId,
     /// Who pays.
     pub consumer: String,
-    /// The product's id.
+    /// The id of the product that prices the period.
     pub product: String,
     /// Which of its billing periods.
     pub period: u32,

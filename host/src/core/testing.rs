@@ -3,6 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::types::Value;
 use serde_json::value::RawValue;
+use tollgate_pricing::catalog::Catalog;
+use tollgate_pricing::gate::Limit;
 use tollgate_pricing::id::{BootId, Hex128, SubscriptionId, Tag};
 use tollgate_pricing::sync::{
     LeaseAsk, LeaseReport, PROTOCOL, RecordReport, Row, RowBatch, Slot, SyncAnswer, SyncRequest,
@@ -12,7 +14,7 @@ use super::catalog::LoadCatalog;
 use super::close::{Close, Closed};
 use super::gateways::AddGateway;
 use super::id::GatewayId;
-use super::subscriptions::AddSubscription;
+use super::subscriptions::{AddSubscription, SubscriptionAdded};
 use super::sync::Sync;
 use super::{Refusal, Request, apply};
 use crate::store::{Birth, Ledger, Store};
@@ -106,18 +108,73 @@ impl World {
     }
 
     pub(crate) fn subscribe(&mut self, product: &str) -> SubscriptionId {
+        self.add(product, false, None).subscription.id
+    }
+
+    /// A subscription that waits for its approval, and expires after so many seconds.
+    pub(crate) fn submit(&mut self, product: &str, expires_after: Option<i64>) -> SubscriptionId {
+        let expires = expires_after.map(|seconds| self.now + SignedDuration::from_secs(seconds));
+        self.add(product, true, expires).subscription.id
+    }
+
+    pub(crate) fn add(
+        &mut self,
+        product: &str,
+        submitted: bool,
+        expires: Option<Timestamp>,
+    ) -> SubscriptionAdded {
         let random = self.chance();
         let request = AddSubscription {
             product: product.to_owned(),
             consumer: "acme".to_owned(),
             name: None,
+            submitted,
+            expires,
             random,
         };
-        self.ask(request).unwrap().subscription.id
+        self.ask(request).unwrap()
     }
 
     pub(crate) fn sync(&mut self, gateway: GatewayId, request: SyncRequest) -> SyncAnswer {
         self.ask(Sync { gateway, request }).unwrap()
+    }
+
+    /// Gives a product these limits in the catalog that is in force, whatever can be written.
+    pub(crate) fn limit(&mut self, product: &str, limits: Vec<Limit>) {
+        struct SetLimits(String, Vec<Limit>);
+        impl Request for SetLimits {
+            type Answer = ();
+
+            fn apply(self, ledger: &mut Ledger<'_>, _: Timestamp) -> Result<(), Refusal> {
+                let (revision, catalog) = super::catalog::in_force(ledger)?;
+                let mut catalog = Catalog::clone(&catalog);
+                let product = catalog.products.iter_mut().find(|product| product.id == self.0);
+                product.unwrap().limits = self.1;
+                ledger.replace_catalog(revision, catalog);
+                Ok(())
+            }
+        }
+        self.ask(SetLimits(product.to_owned(), limits)).unwrap();
+    }
+
+    /// Does something with the ledger.
+    pub(crate) fn with_ledger<T>(
+        &mut self,
+        body: impl FnOnce(&mut Ledger<'_>) -> Result<T, Refusal>,
+    ) -> T {
+        struct Do<F>(F);
+        impl<T, F: FnOnce(&mut Ledger<'_>) -> Result<T, Refusal>> Request for Do<F> {
+            type Answer = T;
+
+            fn apply(self, ledger: &mut Ledger<'_>, _: Timestamp) -> Result<T, Refusal> {
+                self.0(ledger)
+            }
+        }
+        self.ask(Do(body)).unwrap()
+    }
+
+    pub(crate) fn pass_ms(&mut self, ms: i64) {
+        self.now += SignedDuration::from_millis(ms);
     }
 
     /// Closes what may be closed, with an hour's grace.
@@ -179,20 +236,18 @@ pub(crate) fn slot(
     }
 }
 
-/// A sync of one record with one lease of the quota's first period.
-pub(crate) fn lease(
+/// A sync of one record with one lease.
+pub(crate) fn record(
     boot: BootId,
     subscription: SubscriptionId,
-    quota: &str,
-    report: LeaseReport,
+    lease: LeaseReport,
 ) -> SyncRequest {
-    let report = LeaseReport { limit: Tag::of(quota), period: 1, ..report };
     SyncRequest {
         records: vec![RecordReport {
             subscription,
             known_until_ms: u64::MAX,
             slots: Vec::new(),
-            leases: vec![report],
+            leases: vec![lease],
         }],
         ..nothing(boot)
     }

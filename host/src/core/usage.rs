@@ -40,7 +40,7 @@ pub struct PeriodUsage {
     /// Whose.
     #[serde(with = "super::id::subscription_text")]
     pub subscription: SubscriptionId,
-    /// Its product.
+    /// The product that prices it.
     pub product: String,
     /// Who pays.
     pub consumer: String,
@@ -64,6 +64,11 @@ pub struct PeriodUsage {
     pub refused: u64,
     /// The same by reason.
     pub refused_by_reason: BTreeMap<String, u64>,
+    /// Calls that passed although a limit would have refused them, or the whole gateway, which only
+    /// observe. Those of a limit are among those admitted, those of a gateway are not.
+    pub would_refuse: u64,
+    /// The same by reason.
+    pub would_refuse_by_reason: BTreeMap<String, u64>,
 }
 
 /// Whether a billing period can still change.
@@ -86,6 +91,10 @@ pub struct Unidentified {
     pub refused: u64,
     /// The same by reason.
     pub refused_by_reason: BTreeMap<String, u64>,
+    /// Calls that passed a gateway which only observes, and would have been refused.
+    pub would_refuse: u64,
+    /// The same by reason.
+    pub would_refuse_by_reason: BTreeMap<String, u64>,
 }
 
 impl Request for ReadUsage {
@@ -102,6 +111,7 @@ impl Request for ReadUsage {
             let usage = of_period(ledger, &period)?;
             if usage.admitted > 0
                 || usage.refused > 0
+                || usage.would_refuse > 0
                 || (period.end > now && period.closed.is_none())
             {
                 report.periods.push(usage);
@@ -109,10 +119,13 @@ impl Request for ReadUsage {
         }
         if self.subscription.is_none() {
             let refused_by_reason = ledger.refused_calls(None, i64::MIN..i64::MAX)?;
+            let would_refuse_by_reason = ledger.would_be_refused_calls(None, i64::MIN..i64::MAX)?;
             report.unidentified = Unidentified {
                 open_operations: ledger.open_operation_calls()?,
                 refused: sum(&refused_by_reason),
                 refused_by_reason,
+                would_refuse: sum(&would_refuse_by_reason),
+                would_refuse_by_reason,
             };
         }
         Ok(report)
@@ -125,10 +138,12 @@ fn of_period(ledger: &Ledger<'_>, period: &PeriodRow) -> Result<PeriodUsage, Ref
     // Periods begin and end on whole minutes.
     let minute = |time: Timestamp| time.as_second().div_euclid(60);
     let minutes = minute(period.start)..minute(period.end);
-    let refused_by_reason = ledger.refused_calls(Some(period.subscription), minutes)?;
+    let refused_by_reason = ledger.refused_calls(Some(period.subscription), minutes.clone())?;
+    let would_refuse_by_reason =
+        ledger.would_be_refused_calls(Some(period.subscription), minutes)?;
     Ok(PeriodUsage {
         subscription: period.subscription,
-        product: subscription.product,
+        product: period.product.clone(),
         consumer: subscription.consumer,
         period: period.number,
         start: period.start,
@@ -143,6 +158,8 @@ fn of_period(ledger: &Ledger<'_>, period: &PeriodRow) -> Result<PeriodUsage, Ref
         open: counters.open(),
         refused: sum(&refused_by_reason),
         refused_by_reason,
+        would_refuse: sum(&would_refuse_by_reason),
+        would_refuse_by_reason,
     })
 }
 
@@ -152,8 +169,50 @@ fn sum(by_reason: &BTreeMap<String, u64>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::World;
+    use tollgate_pricing::sync::{Outcome, Reason, Row, SyncRequest};
+
+    use super::super::testing::{World, batch, boot, nothing};
     use super::*;
+
+    #[test]
+    fn what_would_have_been_refused_is_counted_apart() {
+        let mut world = World::new();
+        let gateway = world.gateway("edge");
+        let id = world.subscribe("free");
+        let minute = u32::try_from(world.now.as_second() / 60).unwrap();
+        let row = |subscription, outcome, would_refuse, calls| Row {
+            subscription,
+            api: None,
+            operation: None,
+            status: 200,
+            outcome,
+            would_refuse,
+            minute,
+            calls,
+            latency_us: 0,
+        };
+        let rows = [
+            row(Some(id), Outcome::Billable, None, 1),
+            row(Some(id), Outcome::Billable, Some(Reason::RateLimited), 2),
+            row(Some(id), Outcome::Billable, Some(Reason::QuotaExceeded), 4),
+            row(Some(id), Outcome::Open, Some(Reason::SubscriptionInactive), 8),
+            row(Some(id), Outcome::Refused(Reason::RateLimited), None, 16),
+            row(None, Outcome::Open, None, 32),
+            row(None, Outcome::Open, Some(Reason::MissingKey), 64),
+        ];
+        let request = SyncRequest { rows: Some(batch(9, 1, &rows)), ..nothing(boot(1)) };
+        world.sync(gateway, request);
+        let report = world.ask(ReadUsage { subscription: None }).unwrap();
+        let period = &report.periods[0];
+        assert_eq!((period.refused, period.would_refuse), (16, 14));
+        let reasons = format!("{:?}", period.would_refuse_by_reason);
+        assert_eq!(
+            reasons,
+            r#"{"quota_exceeded": 4, "rate_limited": 2, "subscription_inactive": 8}"#
+        );
+        let unidentified = &report.unidentified;
+        assert_eq!((unidentified.open_operations, unidentified.would_refuse), (32, 64));
+    }
 
     #[test]
     fn a_report_says_when_it_is_cut() {

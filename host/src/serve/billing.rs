@@ -1,4 +1,5 @@
-//! Once a second: closes the periods that may be closed, and sends the charges that are due.
+//! Once a second: revokes keys and ends subscriptions whose time has come, closes the periods that
+//! may be closed, and sends the charges that are due.
 
 use std::time::Duration;
 
@@ -9,11 +10,12 @@ use super::problem::Problem;
 use crate::clock;
 use crate::core::charges::{Charge, ClaimCharges, Outcome, SettleCharge};
 use crate::core::close::{Close, Closed, Waiting, WaitingPeriod};
+use crate::core::keys::RetireKeys;
 use crate::provider::ProviderError;
 
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Requests to close in one turn, when there is more to close than one does; charges wait as long.
-const MAX_CLOSES: u32 = 16;
+/// Requests of a kind in one turn, when there is more to do than one does; charges wait as long.
+const MAX_REQUESTS: u32 = 16;
 /// Charges claimed at once. What is claimed and not sent waits for its next turn.
 const CLAIM: u32 = 16;
 
@@ -29,12 +31,26 @@ pub(super) async fn run(host: Host) {
 
 pub(super) async fn turn(host: &Host) {
     // What went wrong is logged where it did; the next turn tries again.
+    let _ = retire(host).await;
     let _ = close(host).await;
     let _ = deliver(host).await;
 }
 
+async fn retire(host: &Host) -> Result<(), Problem> {
+    for _ in 0..MAX_REQUESTS {
+        let retired = host.writer.ask(RetireKeys).await?;
+        for key in retired.keys {
+            tracing::info!(key = %key.id, subscription = %key.subscription, "revoked a key");
+        }
+        if !retired.more {
+            break;
+        }
+    }
+    Ok(())
+}
+
 async fn close(host: &Host) -> Result<(), Problem> {
-    for _ in 0..MAX_CLOSES {
+    for _ in 0..MAX_REQUESTS {
         let answer = host.writer.ask(request(host)).await?;
         closed(host, &answer);
         if !answer.more {
@@ -53,6 +69,9 @@ pub(super) fn request(host: &Host) -> Close {
 pub(super) fn closed(host: &Host, answer: &Closed) {
     let is_unpriced = |it: &&WaitingPeriod| matches!(it.reason, Waiting::Unpriced { .. });
     host.seen().periods_unpriced = answer.waiting.iter().filter(is_unpriced).count();
+    for subscription in &answer.expired {
+        tracing::info!(%subscription, "a subscription expired");
+    }
     for period in &answer.closed {
         let invoice = period.invoice.map(tracing::field::display);
         tracing::info!(

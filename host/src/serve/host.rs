@@ -2,6 +2,7 @@
 //! saw last.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -23,11 +24,34 @@ pub(super) struct Host {
     pub(super) since: Timestamp,
 }
 
+/// Syncs with a token that nobody has: told once a minute, however many there are.
+#[derive(Debug, Default)]
+pub(super) struct UnknownTokens {
+    told: Option<Instant>,
+    since: u64,
+}
+
+impl UnknownTokens {
+    const INTERVAL: Duration = Duration::from_mins(1);
+
+    /// One more: how many to tell of, if it is time to.
+    pub(super) fn another(&mut self, now: Instant) -> Option<u64> {
+        self.since = self.since.saturating_add(1);
+        let due = self.told.is_none_or(|told| now.duration_since(told) >= Self::INTERVAL);
+        due.then(|| {
+            self.told = Some(now);
+            std::mem::take(&mut self.since)
+        })
+    }
+}
+
 /// What the tasks saw last, for `/healthz`.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// Why the catalog's file is not what is in force; none if it is.
     pub(super) catalog_error: Option<String>,
+    /// Gateways' tokens that nobody has.
+    pub(super) unknown_tokens: UnknownTokens,
     /// Periods that ended and wait to be closed.
     pub(super) periods_waiting: usize,
     /// Of these, those that wait for somebody to look.
@@ -59,5 +83,20 @@ impl Host {
         tokio::task::spawn_blocking(work)
             .await
             .map_err(|error| if error.is_panic() { Problem::fault() } else { Problem::stopping() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_tokens_are_told_once_a_minute() {
+        let mut tokens = UnknownTokens::default();
+        let start = Instant::now();
+        for (seconds, told) in [(0, Some(1)), (1, None), (59, None), (60, Some(3)), (61, None)] {
+            let found = tokens.another(start + Duration::from_secs(seconds));
+            assert_eq!(found, told, "after {seconds} s");
+        }
     }
 }

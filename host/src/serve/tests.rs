@@ -22,7 +22,7 @@ use super::{billing, catalog, http, routes};
 use crate::client::{Client, HostUrl};
 use crate::core::close::{Closed, Waiting, WaitingPeriod};
 use crate::core::gateways::{GatewayAdded, ListGateways};
-use crate::core::keys::{Key, KeyAdded};
+use crate::core::keys::{Key, KeyAdded, RotateKey};
 use crate::core::secret::Clear;
 use crate::core::subscriptions::{Subscription, SubscriptionAdded};
 use crate::core::{Refusal, Request};
@@ -157,6 +157,19 @@ GET     /v1/invoices/2026-000001        operator  -               404  no_invoic
 POST    /v1/subscriptions/sub_9/cancel  operator  -               404  no_subscription
 DELETE  /v1/keys/key_9                  operator  -               404  no_key
 DELETE  /v1/keys/%FF                    operator  -               400  invalid
+GET     /v1/subscriptions/sub_9         operator  -               404  no_subscription
+POST    /v1/subscriptions/sub_9/approve operator  -               404  no_subscription
+POST    /v1/subscriptions/sub_9/reject  operator  -               404  no_subscription
+POST    /v1/subscriptions/sub_9/expire  operator  {"at":null}     404  no_subscription
+POST    /v1/subscriptions/sub_9/expire  operator  {}              400  invalid
+POST    /v1/subscriptions/sub_9/change-plan operator {"product":"b"} 404 no_subscription
+POST    /v1/subscriptions/sub_9/override operator {"limit":"a","own":null} 404 no_subscription
+POST    /v1/subscriptions/sub_9/override operator {"limit":"a"}   400  invalid
+POST    /v1/subscriptions/sub_9/override operator {"limit":"a","own":{"units":0}} 400 invalid
+POST    /v1/subscriptions/sub_9/keys/import operator {"keys":[]}  404  no_subscription
+POST    /v1/subscriptions/sub_9/keys/import gateway {"keys":[]}   403  wrong_role
+POST    /v1/keys/key_9/rotate           operator  {"overlap_seconds":0} 404 no_key
+POST    /v1/keys/key_9/rotate           operator  {"overlap_seconds":-1} 400 invalid
 POST    /v1/gateways                    operator  -               400  invalid
 POST    /v1/gateways                    operator  {"nome":"a"}    400  invalid
 POST    /v1/gateways                    operator  {"name":"a"}    409  gateway_exists
@@ -226,6 +239,81 @@ fn an_operator_makes_and_ends_things() {
     insta::assert_snapshot!(refused, @"sub_1 has ended");
     let stranger = service.client_with("tgo_x").get::<Value>("/v1/usage").unwrap_err();
     assert!(stranger.to_string().contains("refuses this operator token"), "{stranger}");
+    service.end();
+}
+
+#[test]
+fn an_operator_changes_what_a_subscription_may() {
+    let service = Service::start();
+    let client = service.client();
+    let plans = CATALOG.replace("currency: USD", "currency: USD\nkey: { imported: true }")
+        + "  - { id: large, apis: [api], every: minute, price: free }\n";
+    let follow = catalog::follow(&service.host, Path::new("shop.yaml"), Ok(plans));
+    service.runtime.block_on(follow).unwrap();
+    let body = json!({
+        "product": "basic", "consumer": "acme", "submitted": true,
+        "expires": "2999-01-01T00:00:00Z",
+    });
+    let added: SubscriptionAdded = client.post("/v1/subscriptions", &body).unwrap();
+    let post = |path: &str, body: Value| client.post::<Value>(path, &body).unwrap();
+    let on = |verb: &str| format!("/v1/subscriptions/{}/{verb}", added.subscription.id);
+    assert_eq!(added.subscription.state.word(), "submitted");
+    assert_eq!(post(&on("approve"), json!(null))["state"], "active");
+    assert_eq!(post(&on("expire"), json!({"at": null}))["expires"], Value::Null);
+    let own = post(&on("override"), json!({"limit": "all", "own": {"units": 7}}));
+    assert_eq!(own["in_force"]["quota"]["units"], 7);
+    let brought = "from-elsewhere-0123456789";
+    let keys = post(&on("keys/import"), json!({"keys": [brought]}));
+    assert_eq!(keys[0]["imported"], true);
+    let rotated = post("/v1/keys/key_1/rotate", json!({"overlap_seconds": 60}));
+    assert_eq!((&rotated["id"], &rotated["old"]["state"]), (&json!("key_3"), &json!("retiring")));
+    assert_eq!(
+        post("/v1/keys/key_3/rotate", json!({"overlap_seconds": 0}))["old"]["state"],
+        "revoked"
+    );
+    let shown: Value = client.get("/v1/subscriptions/sub_1").unwrap();
+    assert_eq!((&shown["id"], &shown["every"]), (&json!("sub_1"), &json!("minute")));
+    assert_eq!(
+        (&shown["limits"][0]["id"], &shown["limits"][0]["own"]["units"]),
+        (&json!("all"), &json!(7))
+    );
+    assert_eq!(shown["keys"].as_array().map(Vec::len), Some(4));
+    let changed = post(&on("change-plan"), json!({"product": "large"}));
+    assert_eq!(changed["dropped_overrides"], json!(["all"]));
+
+    // What cannot be read of brought keys is not repeated.
+    let token = format!("Bearer {OPERATOR}");
+    for body in [json!({"keys": brought}), json!({"keys": [[brought]]}), json!({brought: []})] {
+        let (status, _, problem) =
+            service.ask("POST", &on("keys/import"), &token, &body.to_string());
+        assert_eq!(status, 400);
+        assert!(!problem.to_string().contains("elsewhere"), "{problem}");
+    }
+    service.end();
+}
+
+#[test]
+fn what_has_run_out_ends_in_its_turn() {
+    let service = Service::start();
+    let client = service.client();
+    let soon = Timestamp::now() + SignedDuration::from_millis(200);
+    let body = json!({"product": "basic", "consumer": "acme", "expires": soon});
+    let _: SubscriptionAdded = client.post("/v1/subscriptions", &body).unwrap();
+    let other = json!({"product": "basic", "consumer": "acme"});
+    let other: SubscriptionAdded = client.post("/v1/subscriptions", &other).unwrap();
+    let overlap = SignedDuration::from_millis(1);
+    let rotate = RotateKey { key: other.key_id, overlap, random: [9; 16] };
+    service.runtime.block_on(service.host.writer.ask(rotate)).unwrap();
+    let gist = || {
+        let all: Vec<Subscription> = client.get("/v1/subscriptions").unwrap();
+        let keys: Vec<Key> = client.get("/v1/subscriptions/sub_2/keys").unwrap();
+        (all[0].state.word(), keys[0].state.word())
+    };
+    let begun = std::time::Instant::now();
+    while gist() != ("expired", "revoked") {
+        service.runtime.block_on(billing::turn(&service.host));
+        assert!(begun.elapsed() < WAIT, "{:?}", gist());
+    }
     service.end();
 }
 
@@ -307,7 +395,7 @@ fn a_period_that_nobody_can_price_asks_for_attention() {
     };
     let unpriced = Waiting::Unpriced { message: "too much".to_owned() };
     let ok = |waiting: usize| [json!("ok"), json!(waiting), json!(0)];
-    assert_eq!(health(Some(Waiting::OpenCalls { calls: 1 })), ok(1));
+    assert_eq!(health(Some(Waiting::OpenCalls { calls: 1, until: Timestamp::MAX })), ok(1));
     assert_eq!(health(Some(unpriced)), [json!("attention"), json!(1), json!(1)]);
     assert_eq!(health(None), ok(0));
     service.end();
@@ -427,4 +515,42 @@ fn after_the_end_nobody_answers() {
     let error = client.get::<Value>("/healthz").unwrap_err().to_string();
     let url = format!("http://{}", service.address);
     assert!(error.starts_with(&format!("no tollgate answers at {url}: start it")), "{error}");
+}
+
+#[test]
+fn a_backup_is_made_while_others_are_answered() {
+    let service = Service::start();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("copy.db");
+    let ask = |token: &str, file: &Path| {
+        let body = json!({ "file": file }).to_string();
+        let (status, _, said) =
+            service.ask("POST", "/v1/backup", &format!("Bearer {token}"), &body);
+        (status, said["reason"].as_str().unwrap_or("done").to_owned())
+    };
+    assert_eq!(ask("tgg_0", &file), (401, "unauthorized".to_owned()));
+    assert_eq!(ask(OPERATOR, Path::new("copy.db")), (400, "invalid".to_owned()));
+    assert_eq!(ask(OPERATOR, &file), (200, "done".to_owned()));
+    assert_eq!(ask(OPERATOR, &file), (409, "no_backup".to_owned()));
+    assert!(std::fs::metadata(&file).unwrap().len() > 0);
+    let listed: Vec<Value> = service.client().get("/v1/gateways").unwrap();
+    assert_eq!(listed.len(), 0);
+}
+
+#[test]
+fn silent_processes_are_forgotten_by_name() {
+    let service = Service::start();
+    let ask = |path: &str, body: &Value| {
+        let token = format!("Bearer {OPERATOR}");
+        let (status, _, said) = service.ask("POST", path, &token, &body.to_string());
+        (status, said["reason"].as_str().unwrap_or("done").to_owned())
+    };
+    let forget = "/v1/gateways/forget";
+    assert_eq!(ask(forget, &json!({ "gateway": "edge" })), (404, "no_gateway".to_owned()));
+    ask("/v1/gateways", &json!({ "name": "edge" }));
+    assert_eq!(ask(forget, &json!({ "gateway": "edge" })), (200, "done".to_owned()));
+    let boot = Hex128([7; 16]);
+    let unknown = json!({ "gateway": "edge", "boot": boot });
+    assert_eq!(ask(forget, &unknown), (404, "no_boot".to_owned()));
+    assert_eq!(ask("/v1/gateways/release", &Value::Null), (409, "nothing_held".to_owned()));
 }

@@ -1,17 +1,27 @@
 //! The one thread that owns the ledger. Requests queue for it; what is queued shares one commit.
 
+use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 
+use axum::http::StatusCode;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use super::http::MAX_REQUESTS;
 use super::problem::Problem;
-use crate::clock;
+use crate::clock::{Reading, SteadyClock};
 use crate::core::Request;
-use crate::store::{Batch, Store};
+use crate::core::sync::FollowClock;
+use crate::store::{Batch, OpenError, Store};
 
-type Job = Box<dyn FnOnce(&mut Batch<'_, 'static>, Timestamp) + Send>;
+enum Job {
+    /// A request: together with others, in one commit.
+    Ask(Ask),
+    /// A copy of the ledger into a new file, between two commits.
+    Copy(PathBuf, oneshot::Sender<Result<(), OpenError>>),
+}
+
+type Ask = Box<dyn FnOnce(&mut Batch<'_, 'static>, Timestamp) + Send>;
 
 /// The way to the ledger. The thread ends, and the ledger is closed, when the last one is gone.
 #[derive(Clone)]
@@ -36,7 +46,7 @@ impl Writer {
         R::Answer: Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |batch, now| {
+        let ask: Ask = Box::new(move |batch, now| {
             if answer.is_closed() {
                 return;
             }
@@ -45,15 +55,27 @@ impl Writer {
                 let _ = answer.send(outcome);
             });
         });
-        self.jobs.try_send(job).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Problem::busy(),
-            mpsc::error::TrySendError::Closed(_) => Problem::stopping(),
-        })?;
+        self.send(Job::Ask(ask))?;
         match answered.await {
             Ok(outcome) => outcome.map_err(|refusal| Problem::from(&refusal)),
             // Only a fault drops a job that somebody waits for.
             Err(_) => Err(Problem::fault()),
         }
+    }
+
+    /// Copies the ledger into a new file. Meanwhile nobody else is answered.
+    pub(super) async fn copy(&self, path: PathBuf) -> Result<(), Problem> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Copy(path, answer))?;
+        let copied = answered.await.map_err(|_| Problem::fault())?;
+        copied.map_err(|error| Problem::new(StatusCode::CONFLICT, "no_backup", error.to_string()))
+    }
+
+    fn send(&self, job: Job) -> Result<(), Problem> {
+        self.jobs.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Problem::busy(),
+            mpsc::error::TrySendError::Closed(_) => Problem::stopping(),
+        })
     }
 
     /// Resolves when the thread is gone, which it should not be before the last [`Writer`].
@@ -63,14 +85,64 @@ impl Writer {
 }
 
 fn run(mut store: Store, mut queue: mpsc::Receiver<Job>) {
-    while let Some(first) = queue.blocking_recv() {
-        store.commit(|batch| {
-            first(batch, clock::now());
-            while batch.len() < MAX_REQUESTS
-                && let Ok(next) = queue.try_recv()
-            {
-                next(batch, clock::now());
+    let mut clock = SteadyClock::start();
+    while let Some(mut next) = queue.blocking_recv() {
+        loop {
+            let ask = match next {
+                Job::Ask(ask) => ask,
+                Job::Copy(path, answer) => {
+                    // Whoever asked may have given up since; the copy is there.
+                    let _ = answer.send(store.backup(&path));
+                    break;
+                }
+            };
+            match commit(&mut store, &mut clock, ask, &mut queue) {
+                Some(copy) => next = copy,
+                None => break,
+            }
+        }
+    }
+}
+
+/// Commits this and what is queued, up to something that is not to be committed: that.
+fn commit(
+    store: &mut Store,
+    clock: &mut SteadyClock,
+    first: Ask,
+    queue: &mut mpsc::Receiver<Job>,
+) -> Option<Job> {
+    let mut other = None;
+    store.commit(|batch| {
+        let mut next = first;
+        loop {
+            let now = time(clock, batch);
+            next(batch, now);
+            if batch.len() >= MAX_REQUESTS {
+                break;
+            }
+            match queue.try_recv() {
+                Ok(Job::Ask(ask)) => next = ask,
+                Ok(copy @ Job::Copy(..)) => {
+                    other = Some(copy);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+    });
+    other
+}
+
+/// The ledger's time. What rates remember goes along with a clock that jumps.
+fn time(clock: &mut SteadyClock, batch: &mut Batch<'_, 'static>) -> Timestamp {
+    let Reading { now, jumped } = clock.read();
+    if let Some(by) = jumped {
+        tracing::warn!("the machine's clock was set forward by {by:#}: this host follows");
+        batch.apply(now, FollowClock { by }, |followed| {
+            if let Err(refusal) = followed {
+                tracing::error!("rates could not follow the clock: {refusal}");
             }
         });
     }
+    now
 }

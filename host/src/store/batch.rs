@@ -142,8 +142,8 @@ mod tests {
         fn apply(self, ledger: &mut Ledger<'_>, _: Timestamp) -> Result<(), Refusal> {
             ledger.run("PRAGMA defer_foreign_keys = ON")?;
             ledger.run(
-                "INSERT INTO keys (subscription, hash, created_ms, revision)
-                 VALUES (99, zeroblob(16), 0, 0)",
+                "INSERT INTO keys (subscription, hash, imported, created_ms, revision)
+                 VALUES (99, zeroblob(16), 0, 0, 0)",
             )?;
             Ok(())
         }

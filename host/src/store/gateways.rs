@@ -1,13 +1,23 @@
 //! Gateways and their processes.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::OptionalExtension;
-use tollgate_pricing::id::{BootId, Hex128};
+use rusqlite::{OptionalExtension, Row};
+use tollgate_pricing::id::{BootId, Hex128, SubscriptionId, Tag};
 
 use super::error::is_duplicate;
-use super::{Ledger, StoreError, column};
-use crate::core::gateways::Gateway;
+use super::{LeaseOf, Ledger, StoreError, column};
+use crate::core::gateways::{Boot, Gateway};
 use crate::core::id::GatewayId;
+
+/// A process that was seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct BootRow {
+    pub(crate) gateway: GatewayId,
+    /// Whether an operator declared it dead.
+    pub(crate) forgotten: bool,
+}
 
 /// A process counts as live for so long after its last sync.
 pub(crate) const LIVE_SECONDS: i64 = 60;
@@ -17,17 +27,29 @@ pub(crate) fn live_since(now: Timestamp) -> Timestamp {
     now.checked_sub(SignedDuration::from_secs(LIVE_SECONDS)).unwrap_or(Timestamp::MIN)
 }
 
+/// Quota units that a process holds unspent.
+const HELD: &str =
+    "SELECT subscription, tag, period, granted - returned - used + waived FROM leases
+     WHERE boot = ?1 AND period > 0 AND granted - returned > used - waived
+     ORDER BY subscription, tag, period LIMIT ?2";
+
+fn boot(row: &Row<'_>) -> Result<Boot, rusqlite::Error> {
+    Ok(Boot {
+        id: Hex128(row.get(0)?),
+        first_seen: column::time(row, 1)?,
+        last_seen: column::time(row, 2)?,
+        live: row.get(3)?,
+        awaited: row.get(4)?,
+        forgotten: row.get(5)?,
+        holds: Vec::new(),
+    })
+}
+
 impl Ledger<'_> {
     /// Whose token has this hash.
     pub(crate) fn gateway_by_token(&self, hash: Hex128) -> Result<Option<GatewayId>, StoreError> {
         let mut statement = self.sql("SELECT id FROM gateways WHERE token_hash = ?1")?;
         Ok(statement.query_row([hash.0], |row| row.get(0).map(GatewayId)).optional()?)
-    }
-
-    /// Whether a gateway has this name.
-    pub(crate) fn gateway_is_named(&self, name: &str) -> Result<bool, StoreError> {
-        let mut statement = self.sql("SELECT 1 FROM gateways WHERE name = ?1")?;
-        Ok(statement.exists([name])?)
     }
 
     /// Adds a gateway; none if the token is there already.
@@ -47,7 +69,7 @@ impl Ledger<'_> {
         }
     }
 
-    /// All gateways, in the order they were made.
+    /// All gateways, in the order they were made, without their processes.
     pub(crate) fn gateways(&self, now: Timestamp) -> Result<Vec<Gateway>, StoreError> {
         let mut statement = self.sql(
             "SELECT id, name, created_ms,
@@ -63,46 +85,153 @@ impl Ledger<'_> {
                 created: column::time(row, 2)?,
                 last_seen: column::optional_time(row, 3)?,
                 live_boots: row.get(4)?,
+                stranded: 0,
+                boots: Vec::new(),
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Notes that a process of this gateway synced, and how far it has swept. False if the
-    /// process belongs to another gateway.
+    /// Processes of a gateway that live, are waited for, or hold units of quotas and were not
+    /// forgotten; newest sight first.
+    pub(crate) fn boots_of(
+        &self,
+        gateway: GatewayId,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Boot>, StoreError> {
+        let mut statement = self.sql(
+            "SELECT boot, first_seen_ms, last_seen_ms, last_seen_ms >= ?2, awaited,
+                 forgotten_ms IS NOT NULL
+             FROM boots
+             WHERE gateway = ?1 AND (last_seen_ms >= ?2 OR awaited = 1
+                 OR (forgotten_ms IS NULL AND EXISTS (SELECT 1 FROM leases
+                     WHERE leases.boot = boots.boot AND period > 0
+                       AND granted - returned > used - waived)))
+             ORDER BY last_seen_ms DESC, boot LIMIT ?3",
+        )?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows =
+            statement.query_map((gateway.0, live_since(now).as_millisecond(), limit), boot)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The silent processes of a gateway that were not forgotten.
+    pub(crate) fn silent_boots(
+        &self,
+        gateway: GatewayId,
+        now: Timestamp,
+    ) -> Result<Vec<Boot>, StoreError> {
+        let mut statement = self.sql(
+            "SELECT boot, first_seen_ms, last_seen_ms, 0, awaited, 0 FROM boots
+             WHERE gateway = ?1 AND last_seen_ms < ?2 AND forgotten_ms IS NULL
+             ORDER BY last_seen_ms DESC, boot",
+        )?;
+        let rows = statement.query_map((gateway.0, live_since(now).as_millisecond()), boot)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Quota units that a process holds unspent: whose, which limit's tag and period, how many.
+    pub(crate) fn held_units(
+        &self,
+        boot: BootId,
+        limit: usize,
+    ) -> Result<Vec<(LeaseOf, u64)>, StoreError> {
+        let mut statement = self.sql(HELD)?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = statement.query_map((boot.0, limit), |row| {
+            let of = LeaseOf {
+                subscription: SubscriptionId(row.get(0)?),
+                limit: Tag(row.get(1)?),
+                period: row.get(2)?,
+            };
+            Ok((of, row.get(3)?))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Declares a process dead.
+    pub(crate) fn forget_boot(&mut self, boot: BootId, now: Timestamp) -> Result<(), StoreError> {
+        self.sql("UPDATE boots SET forgotten_ms = ?2, awaited = 0 WHERE boot = ?1")?
+            .execute((boot.0, now.as_millisecond()))?;
+        self.sql("UPDATE leases SET recall = 0 WHERE boot = ?1 AND recall > 0")?
+            .execute([boot.0])?;
+        Ok(())
+    }
+
+    /// The gateway of this name.
+    pub(crate) fn gateway_named(&self, name: &str) -> Result<Option<GatewayId>, StoreError> {
+        let mut statement = self.sql("SELECT id FROM gateways WHERE name = ?1")?;
+        Ok(statement.query_row([name], |row| row.get(0).map(GatewayId)).optional()?)
+    }
+
+    /// A process that was seen before.
+    pub(crate) fn boot(&self, boot: BootId) -> Result<Option<BootRow>, StoreError> {
+        let mut statement =
+            self.sql("SELECT gateway, forgotten_ms IS NOT NULL FROM boots WHERE boot = ?1")?;
+        Ok(statement
+            .query_row([boot.0], |row| {
+                Ok(BootRow { gateway: GatewayId(row.get(0)?), forgotten: row.get(1)? })
+            })
+            .optional()?)
+    }
+
+    /// Notes that a process of this gateway synced, and how far it has swept.
     pub(crate) fn see_boot(
         &mut self,
         boot: BootId,
         gateway: GatewayId,
         now: Timestamp,
         swept_through: Option<Timestamp>,
-    ) -> Result<bool, StoreError> {
-        let seen = self
-            .sql(
-                "INSERT INTO boots (boot, gateway, first_seen_ms, last_seen_ms, swept_through_ms)
-                 VALUES (?1, ?2, ?3, ?3, ?4)
-                 ON CONFLICT (boot) DO UPDATE SET
-                     last_seen_ms = max(last_seen_ms, excluded.last_seen_ms),
-                     swept_through_ms = max(swept_through_ms, excluded.swept_through_ms)
-                 WHERE gateway = excluded.gateway",
-            )?
-            .execute((
-                boot.0,
-                gateway.0,
-                now.as_millisecond(),
-                swept_through.map_or(0, Timestamp::as_millisecond),
-            ))?;
-        Ok(seen > 0)
+    ) -> Result<(), StoreError> {
+        self.sql(
+            "INSERT INTO boots (boot, gateway, first_seen_ms, last_seen_ms, swept_through_ms)
+             VALUES (?1, ?2, ?3, ?3, ?4)
+             ON CONFLICT (boot) DO UPDATE SET
+                 last_seen_ms = max(last_seen_ms, excluded.last_seen_ms),
+                 swept_through_ms = max(swept_through_ms, excluded.swept_through_ms),
+                 forgotten_ms = NULL",
+        )?
+        .execute((
+            boot.0,
+            gateway.0,
+            now.as_millisecond(),
+            swept_through.map_or(0, Timestamp::as_millisecond),
+        ))?;
+        Ok(())
     }
 
-    /// Processes seen since `start` that have not swept through `end`.
+    /// Processes seen since `start` that have not swept through `end` and were not forgotten: how
+    /// many of which gateway.
     pub(crate) fn unswept_boots(
         &self,
         start: Timestamp,
         end: Timestamp,
-    ) -> Result<u64, StoreError> {
-        let mut statement = self
-            .sql("SELECT count(*) FROM boots WHERE last_seen_ms >= ?1 AND swept_through_ms < ?2")?;
-        Ok(statement.query_row((start.as_millisecond(), end.as_millisecond()), |row| row.get(0))?)
+    ) -> Result<BTreeMap<String, u64>, StoreError> {
+        let mut statement = self.sql(
+            "SELECT name, count(*) FROM boots JOIN gateways ON gateways.id = gateway
+             WHERE last_seen_ms >= ?1 AND swept_through_ms < ?2 AND forgotten_ms IS NULL
+             GROUP BY gateway",
+        )?;
+        let rows = statement.query_map((start.as_millisecond(), end.as_millisecond()), |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::testing::World;
+
+    /// However many leases of old periods a process leaves behind.
+    #[test]
+    fn what_is_held_is_found_among_what_is_held() {
+        let world = World::empty();
+        let mut plan =
+            world.store.connection.prepare(&format!("EXPLAIN QUERY PLAN {HELD}")).unwrap();
+        let step: String = plan.query_row((0, 0), |row| row.get(3)).unwrap();
+        assert_eq!(step, "SEARCH leases USING INDEX leases_held (boot=?)");
     }
 }

@@ -125,6 +125,11 @@ impl<'s> Ledger<'s> {
 
 #[cfg(test)]
 impl Ledger<'_> {
+    /// Puts another catalog in the place of one.
+    pub(crate) fn replace_catalog(&mut self, revision: u32, catalog: Catalog) {
+        self.catalogs.keep(revision, Arc::new(catalog));
+    }
+
     /// Everything in a table, one row a line, sorted.
     pub(crate) fn dump(&self, table: &str) -> String {
         let mut statement = self.connection.prepare(&format!("SELECT * FROM {table}")).unwrap();

@@ -8,6 +8,7 @@
 
 use rusqlite::Connection;
 
+mod backup;
 mod batch;
 mod catalogs;
 mod column;
@@ -19,7 +20,10 @@ mod keys;
 mod leases;
 mod ledger;
 mod open;
+mod overrides;
 mod periods;
+mod rates;
+mod restored;
 mod rows;
 mod schema;
 mod subscriptions;
@@ -32,10 +36,13 @@ pub use open::{Birth, DATABASE_FILE, OPERATOR_TOKEN_FILE, OpenError, SECRET_FILE
 pub(crate) use column::{parsed, time};
 pub(crate) use gateways::live_since;
 pub(crate) use invoices::NewCharge;
-pub(crate) use leases::{LeaseOf, LeaseRow};
+pub(crate) use keys::NewKey;
+pub(crate) use leases::{LeaseOf, LeaseRow, Recalled};
 use ledger::{Catalogs, Identity};
 pub(crate) use open::connect;
+pub(crate) use overrides::OwnRow;
 pub(crate) use periods::{Counters, PeriodRow};
+pub(crate) use rates::{BucketRow, Spent};
 pub(crate) use rows::{Cursor, Kept};
 pub(crate) use subscriptions::SubscriptionRow;
 

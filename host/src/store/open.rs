@@ -92,6 +92,46 @@ pub enum OpenError {
         /// Ours.
         known: i64,
     },
+    /// A database of a program before the first release.
+    #[error(
+        "the ledger in {} has schema {found}, this program knows {known} and cannot bring it up to \
+         date: use the program that made it, or begin a new ledger in an empty directory",
+        path.display()
+    )]
+    Older {
+        /// Where.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// A ledger where another one is to be put.
+    #[error(
+        "{} has a ledger: name an empty place with its `secret` in it, or move this one aside with \
+         --force",
+        .0.display()
+    )]
+    LedgerThere(PathBuf),
+    /// A file to be written that is there.
+    #[error("{} is there: nothing is overwritten, choose another name", .0.display())]
+    Exists(PathBuf),
+    /// A file that is no backup.
+    #[error("{} is not a whole copy of a ledger: {why}", path.display())]
+    NotBackup {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// What was put back could not be made ready.
+    #[error("the copy of {} could not be made ready, and nothing was changed: {why}", path.display())]
+    NotRestored {
+        /// The backup.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// The database does not work.
     #[error("cannot use {}: {error}", path.display())]
     Database {
@@ -116,9 +156,7 @@ impl Store {
         let mut connection = connect(&path)?;
         let database = |error| OpenError::Database { path: path.clone(), error };
         let version = schema::version(&connection).map_err(database)?;
-        if version > schema::VERSION {
-            return Err(OpenError::Newer { path, found: version, known: schema::VERSION });
-        }
+        check_version(&path, version)?;
         let secret_file = directory.join(SECRET_FILE);
         let secret = match read_secret(&secret_file)? {
             Some(secret) => secret,
@@ -150,7 +188,12 @@ impl Store {
         Ok(Self::with(connection, &row, &birth.secret, token.reveal()))
     }
 
-    fn with(connection: Connection, row: &LedgerRow, secret: &[u8; 32], operator: &str) -> Self {
+    pub(super) fn with(
+        connection: Connection,
+        row: &LedgerRow,
+        secret: &[u8; 32],
+        operator: &str,
+    ) -> Self {
         connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
         let tokens = token_secret(secret);
         let identity = Identity {
@@ -164,11 +207,22 @@ impl Store {
     }
 }
 
+/// Refuses what another program wrote. 0 is a new database.
+pub(super) fn check_version(path: &Path, found: i64) -> Result<(), OpenError> {
+    let (path, known) = (path.to_owned(), schema::VERSION);
+    match found {
+        0 => Ok(()),
+        found if found > known => Err(OpenError::Newer { path, found, known }),
+        found if found < known => Err(OpenError::Older { path, found, known }),
+        _ => Ok(()),
+    }
+}
+
 fn new_row(birth: Birth, secret: &[u8; 32]) -> LedgerRow {
     LedgerRow { id: Hex128(birth.ledger), epoch: 1, secret_check: secret_check(secret) }
 }
 
-fn secret_check(secret: &[u8; 32]) -> [u8; 32] {
+pub(super) fn secret_check(secret: &[u8; 32]) -> [u8; 32] {
     blake3::derive_key("tollgate 2026-11 ledger secret check", secret)
 }
 
@@ -217,7 +271,7 @@ fn make_directory(directory: &Path) -> Result<(), OpenError> {
     })
 }
 
-fn read_secret(path: &Path) -> Result<Option<[u8; 32]>, OpenError> {
+pub(super) fn read_secret(path: &Path) -> Result<Option<[u8; 32]>, OpenError> {
     let Some(text) = read(path)? else {
         return Ok(None);
     };
@@ -227,7 +281,7 @@ fn read_secret(path: &Path) -> Result<Option<[u8; 32]>, OpenError> {
     }
 }
 
-fn read_operator_token(path: &Path, birth: Birth) -> Result<String, OpenError> {
+pub(super) fn read_operator_token(path: &Path, birth: Birth) -> Result<String, OpenError> {
     match read(path)? {
         Some(text) if text.trim().len() >= MIN_TOKEN_BYTES => Ok(text.trim().to_owned()),
         Some(_) => {
@@ -269,7 +323,7 @@ fn write_private(path: &Path, text: &str) -> Result<(), OpenError> {
 }
 
 /// How a file is made that only its owner reads.
-fn private() -> OpenOptions {
+pub(super) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true);
     #[cfg(unix)]
@@ -292,7 +346,7 @@ fn advice(kind: io::ErrorKind) -> &'static str {
     }
 }
 
-fn file_error(path: &Path, error: io::Error) -> OpenError {
+pub(super) fn file_error(path: &Path, error: io::Error) -> OpenError {
     OpenError::File { path: path.to_owned(), error }
 }
 
@@ -363,7 +417,7 @@ mod tests {
                 let connection = Connection::open(path.join(DATABASE_FILE)).unwrap();
                 connection.pragma_update(None, "user_version", 99).unwrap();
             },
-            "the ledger in DIR/ledger.db has schema 99, this program knows 1: use a newer one",
+            "the ledger in DIR/ledger.db has schema 99, this program knows 2: use a newer one",
         );
         check(
             &|path| fs::write(path.join(DATABASE_FILE), "not a database, but long enough").unwrap(),

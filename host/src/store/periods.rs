@@ -8,13 +8,14 @@ use tollgate_pricing::sync::Slot;
 use super::{Ledger, StoreError, column};
 
 /// A billing period.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct PeriodRow {
     pub(crate) subscription: SubscriptionId,
     pub(crate) number: u32,
     pub(crate) start: Timestamp,
     pub(crate) end: Timestamp,
-    /// It is priced by this catalog.
+    /// It is priced by this product in this catalog.
+    pub(crate) product: String,
     pub(crate) catalog: u32,
     pub(crate) closed: Option<Timestamp>,
     /// Calls on invoices so far.
@@ -70,7 +71,7 @@ impl Counters {
     }
 }
 
-const COLUMNS: &str = "subscription, number, start_ms, end_ms, catalog, closed_ms, billed";
+const COLUMNS: &str = "subscription, number, start_ms, end_ms, product, catalog, closed_ms, billed";
 
 fn period(row: &Row<'_>) -> Result<PeriodRow, rusqlite::Error> {
     Ok(PeriodRow {
@@ -78,9 +79,10 @@ fn period(row: &Row<'_>) -> Result<PeriodRow, rusqlite::Error> {
         number: row.get(1)?,
         start: column::time(row, 2)?,
         end: column::time(row, 3)?,
-        catalog: row.get(4)?,
-        closed: column::optional_time(row, 5)?,
-        billed: row.get(6)?,
+        product: row.get(4)?,
+        catalog: row.get(5)?,
+        closed: column::optional_time(row, 6)?,
+        billed: row.get(7)?,
     })
 }
 
@@ -92,27 +94,18 @@ impl Ledger<'_> {
     /// Adds a period.
     pub(crate) fn insert_period(&mut self, row: &PeriodRow) -> Result<(), StoreError> {
         self.sql(
-            "INSERT INTO periods (subscription, number, start_ms, end_ms, catalog)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO periods (subscription, number, start_ms, end_ms, product, catalog)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute((
             row.subscription.0,
             row.number,
             row.start.as_millisecond(),
             row.end.as_millisecond(),
+            &row.product,
             row.catalog,
         ))?;
         Ok(())
-    }
-
-    /// One period.
-    pub(crate) fn period(
-        &self,
-        subscription: SubscriptionId,
-        number: u32,
-    ) -> Result<Option<PeriodRow>, StoreError> {
-        let mut statement = self.sql(&select("WHERE subscription = ?1 AND number = ?2"))?;
-        Ok(statement.query_row((subscription.0, number), period).optional()?)
     }
 
     /// The period before the current one, the current one, and those to come.
@@ -220,6 +213,21 @@ impl Ledger<'_> {
              WHERE subscription = ?1 AND start_ms >= ?2 AND closed_ms IS NULL",
         )?
         .execute((subscription.0, now.as_millisecond()))?;
+        Ok(())
+    }
+
+    /// Prices the periods of a subscription that have not begun by its new product.
+    pub(crate) fn change_coming_products(
+        &mut self,
+        subscription: SubscriptionId,
+        product: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.sql(
+            "UPDATE periods SET product = ?2
+             WHERE subscription = ?1 AND start_ms > ?3 AND closed_ms IS NULL",
+        )?
+        .execute((subscription.0, product, now.as_millisecond()))?;
         Ok(())
     }
 

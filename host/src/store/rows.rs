@@ -1,11 +1,12 @@
 //! Descriptive rows, the cursors that let each batch in once, and reports that were kept aside.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use jiff::Timestamp;
 use rusqlite::OptionalExtension;
 use tollgate_pricing::id::{BootId, Hex128, SubscriptionId};
-use tollgate_pricing::sync::{Outcome, Row};
+use tollgate_pricing::sync::{Outcome, Reason, Row};
 
 use super::{Ledger, StoreError};
 
@@ -87,10 +88,10 @@ impl Ledger<'_> {
     pub(crate) fn add_rows(&mut self, rows: &[Row]) -> Result<(), StoreError> {
         let mut statement = self.sql(
             "INSERT INTO calls (subscription, minute, outcome, reason, api, operation, status,
-                 calls, latency_us)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                 would_refuse, calls, latency_us)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
              ON CONFLICT (coalesce(subscription, 0), minute, outcome, coalesce(reason, ''),
-                 coalesce(api, ''), coalesce(operation, ''), status)
+                 coalesce(api, ''), coalesce(operation, ''), status, coalesce(would_refuse, ''))
              DO UPDATE SET
                  calls = calls + min(excluded.calls, 9223372036854775807 - calls),
                  latency_us = latency_us
@@ -111,6 +112,7 @@ impl Ledger<'_> {
                 &row.api,
                 &row.operation,
                 row.status,
+                row.would_refuse.map(Reason::as_str),
                 row.calls,
                 row.latency_us,
             ))?;
@@ -122,28 +124,55 @@ impl Ledger<'_> {
     pub(crate) fn refused_calls(
         &self,
         subscription: Option<SubscriptionId>,
-        minutes: std::ops::Range<i64>,
+        minutes: Range<i64>,
     ) -> Result<BTreeMap<String, u64>, StoreError> {
-        let mut statement = self.sql(
+        self.by_reason(
             "SELECT reason, calls FROM calls
              WHERE coalesce(subscription, 0) = ?1 AND minute >= ?2 AND minute < ?3
                AND outcome = 'refused'",
-        )?;
-        let whose = subscription.map_or(0, |id| id.0);
-        let mut rows = statement.query((whose, minutes.start, minutes.end))?;
-        let mut refused = BTreeMap::new();
-        while let Some(row) = rows.next()? {
-            let sum: &mut u64 = refused.entry(row.get(0)?).or_default();
-            *sum = sum.saturating_add(row.get(1)?);
-        }
-        Ok(refused)
+            subscription,
+            minutes,
+        )
     }
 
-    /// Calls of open operations without a subscription.
+    /// The same of calls that passed and would have been refused by what only observes.
+    pub(crate) fn would_be_refused_calls(
+        &self,
+        subscription: Option<SubscriptionId>,
+        minutes: Range<i64>,
+    ) -> Result<BTreeMap<String, u64>, StoreError> {
+        self.by_reason(
+            "SELECT would_refuse, calls FROM calls
+             WHERE coalesce(subscription, 0) = ?1 AND minute >= ?2 AND minute < ?3
+               AND would_refuse IS NOT NULL",
+            subscription,
+            minutes,
+        )
+    }
+
+    fn by_reason(
+        &self,
+        sql: &str,
+        subscription: Option<SubscriptionId>,
+        minutes: Range<i64>,
+    ) -> Result<BTreeMap<String, u64>, StoreError> {
+        let mut statement = self.sql(sql)?;
+        let whose = subscription.map_or(0, |id| id.0);
+        let mut rows = statement.query((whose, minutes.start, minutes.end))?;
+        let mut calls = BTreeMap::new();
+        while let Some(row) = rows.next()? {
+            let sum: &mut u64 = calls.entry(row.get(0)?).or_default();
+            *sum = sum.saturating_add(row.get(1)?);
+        }
+        Ok(calls)
+    }
+
+    /// Calls of open operations without a subscription. Not those that passed only because nothing
+    /// is refused.
     pub(crate) fn open_operation_calls(&self) -> Result<u64, StoreError> {
         let mut statement = self.sql(
             "SELECT calls FROM calls
-             WHERE coalesce(subscription, 0) = 0 AND outcome = 'open'",
+             WHERE coalesce(subscription, 0) = 0 AND outcome = 'open' AND would_refuse IS NULL",
         )?;
         let mut rows = statement.query([])?;
         let mut sum: u64 = 0;

@@ -9,6 +9,11 @@ CREATE TABLE ledger (
     secret_check BLOB    NOT NULL CHECK (length(secret_check) = 32),
     -- Of the last change of a subscription or key; each change takes the next.
     revision     INTEGER NOT NULL,
+    -- When it was last restored from a backup.
+    restored_ms  INTEGER,
+    -- When a gateway was first heard after that, and when an operator ended the wait for them.
+    heard_ms     INTEGER,
+    released_ms  INTEGER,
     -- Reports that contradict the ledger, past those that are kept.
     unkept_conflicts INTEGER NOT NULL DEFAULT 0
 ) STRICT;
@@ -31,11 +36,16 @@ CREATE TABLE boots (
     gateway          INTEGER NOT NULL REFERENCES gateways (id),
     first_seen_ms    INTEGER NOT NULL,
     last_seen_ms     INTEGER NOT NULL,
-    swept_through_ms INTEGER NOT NULL
+    swept_through_ms INTEGER NOT NULL,
+    -- When an operator declared it dead: what it holds is given to others.
+    forgotten_ms     INTEGER,
+    -- Whether a restored ledger waits for its report of everything.
+    awaited          INTEGER NOT NULL DEFAULT 0 CHECK (awaited IN (0, 1))
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX boots_by_sight ON boots (last_seen_ms, gateway, swept_through_ms);
 CREATE INDEX boots_by_gateway ON boots (gateway, last_seen_ms);
+CREATE INDEX boots_awaited ON boots (boot) WHERE awaited = 1;
 
 CREATE TABLE subscriptions (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -45,7 +55,10 @@ CREATE TABLE subscriptions (
     state       TEXT    NOT NULL CHECK (state IN (
                     'submitted', 'active', 'suspended', 'cancelled', 'expired', 'rejected')),
     created_ms  INTEGER NOT NULL,
+    -- Its making; from its approval on, that.
     anchor_ms   INTEGER NOT NULL,
+    -- When it ends by itself.
+    expires_ms  INTEGER,
     ended_ms    INTEGER CHECK (
                     (ended_ms IS NOT NULL) = (state IN ('cancelled', 'expired', 'rejected'))),
     -- Gateways admit it only under this catalog or a later one.
@@ -57,25 +70,45 @@ CREATE TABLE subscriptions (
 ) STRICT;
 
 CREATE INDEX subscriptions_by_product ON subscriptions (product) WHERE ended_ms IS NULL;
-CREATE INDEX subscriptions_by_cover ON subscriptions (covered_ms) WHERE ended_ms IS NULL;
+CREATE INDEX subscriptions_by_cover ON subscriptions (covered_ms)
+    WHERE ended_ms IS NULL AND state <> 'submitted';
+CREATE INDEX subscriptions_by_expiry ON subscriptions (expires_ms)
+    WHERE ended_ms IS NULL AND expires_ms IS NOT NULL;
 
 CREATE TABLE keys (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     subscription INTEGER NOT NULL REFERENCES subscriptions (id),
     hash         BLOB    NOT NULL UNIQUE CHECK (length(hash) = 16),
+    -- Whether its owner brought it.
+    imported     INTEGER NOT NULL CHECK (imported IN (0, 1)),
     created_ms   INTEGER NOT NULL,
+    -- When it is revoked by itself, because another takes its place.
+    retires_ms   INTEGER,
     revoked_ms   INTEGER,
     revision     INTEGER NOT NULL UNIQUE
 ) STRICT;
 
 CREATE INDEX keys_by_subscription ON keys (subscription);
+CREATE INDEX keys_retiring ON keys (retires_ms)
+    WHERE revoked_ms IS NULL AND retires_ms IS NOT NULL;
 
--- A billing period that gateways were told of, or that ended. Priced by its catalog.
+CREATE TABLE overrides (
+    subscription INTEGER NOT NULL REFERENCES subscriptions (id),
+    limit_id     TEXT    NOT NULL,
+    tag          INTEGER NOT NULL,
+    units        INTEGER NOT NULL CHECK (units > 0),
+    burst        INTEGER CHECK (burst > 0),
+    PRIMARY KEY (subscription, tag)
+) STRICT, WITHOUT ROWID;
+
+-- A billing period that gateways were told of, or that ended. Priced by its product in its
+-- catalog.
 CREATE TABLE periods (
     subscription INTEGER NOT NULL REFERENCES subscriptions (id),
     number       INTEGER NOT NULL,
     start_ms     INTEGER NOT NULL,
     end_ms       INTEGER NOT NULL CHECK (end_ms > start_ms),
+    product      TEXT    NOT NULL,
     catalog      INTEGER NOT NULL REFERENCES catalogs (revision),
     -- When it was billed; when its subscription ended, if it had not begun then.
     closed_ms    INTEGER,
@@ -107,18 +140,50 @@ CREATE TABLE slots (
 
 CREATE INDEX slots_by_period ON slots (subscription, period, admitted, billable, waived);
 
--- Units of a quota's period given to one process. The sum of granted - returned over processes
--- never exceeds the quota.
+-- Units of a limit given to one process: of a quota's period, or of a rate over the fleet (period
+-- 0). What is out is the larger of granted - returned and used - waived; over all processes it
+-- never grows past the limit by a grant.
 CREATE TABLE leases (
     subscription INTEGER NOT NULL REFERENCES subscriptions (id),
-    quota        INTEGER NOT NULL,
+    tag          INTEGER NOT NULL,
     period       INTEGER NOT NULL,
     boot         BLOB    NOT NULL REFERENCES boots (boot),
-    granted      INTEGER NOT NULL CHECK (granted >= returned),
+    granted      INTEGER NOT NULL,
     used         INTEGER NOT NULL,
-    waived       INTEGER NOT NULL,
-    returned     INTEGER NOT NULL CHECK (returned >= 0),
-    PRIMARY KEY (subscription, quota, period, boot)
+    waived       INTEGER NOT NULL CHECK (waived BETWEEN 0 AND used),
+    returned     INTEGER NOT NULL CHECK (returned BETWEEN 0 AND granted),
+    -- What the process is called to return: 0 nothing, 1 what it can spare, 2 all.
+    recall       INTEGER NOT NULL DEFAULT 0 CHECK (recall IN (0, 1, 2)),
+    -- When it last asked for units.
+    asked_ms     INTEGER NOT NULL,
+    -- Of a rate: when its units can be spent no more.
+    expires_ms   INTEGER NOT NULL,
+    PRIMARY KEY (subscription, tag, period, boot)
+) STRICT, WITHOUT ROWID;
+
+-- Of a process only those of which it holds units: most are of periods that are over.
+CREATE INDEX leases_held ON leases (boot, subscription, tag, period)
+    WHERE granted - returned > used - waived;
+CREATE INDEX leases_recalled ON leases (boot) WHERE recall > 0;
+
+-- Units of a sliding window over the fleet that were spent, not later than `at_ms`.
+CREATE TABLE spent (
+    subscription INTEGER NOT NULL REFERENCES subscriptions (id),
+    tag          INTEGER NOT NULL,
+    at_ms        INTEGER NOT NULL,
+    units        INTEGER NOT NULL CHECK (units > 0),
+    PRIMARY KEY (subscription, tag, at_ms)
+) STRICT, WITHOUT ROWID;
+
+-- What is in the token buckets over the fleet.
+CREATE TABLE buckets (
+    subscription INTEGER NOT NULL REFERENCES subscriptions (id),
+    tag          INTEGER NOT NULL,
+    -- In parts of a token: one is as many as the gain's period has milliseconds.
+    level        INTEGER NOT NULL CHECK (level >= 0),
+    period_ms    INTEGER NOT NULL CHECK (period_ms > 0),
+    filled_ms    INTEGER NOT NULL,
+    PRIMARY KEY (subscription, tag)
 ) STRICT, WITHOUT ROWID;
 
 -- How far the rows of one VM's life have come.
@@ -151,13 +216,15 @@ CREATE TABLE calls (
     status       INTEGER NOT NULL,
     outcome      TEXT    NOT NULL CHECK (outcome IN ('billable', 'waived', 'open', 'refused')),
     reason       TEXT    CHECK ((reason IS NOT NULL) = (outcome = 'refused')),
+    -- Why a limit or a gateway that only observes would have refused them.
+    would_refuse TEXT    CHECK (would_refuse IS NULL OR outcome <> 'refused'),
     calls        INTEGER NOT NULL,
     latency_us   INTEGER NOT NULL
 ) STRICT;
 
 CREATE UNIQUE INDEX calls_alike ON calls (
     coalesce(subscription, 0), minute, outcome, coalesce(reason, ''),
-    coalesce(api, ''), coalesce(operation, ''), status
+    coalesce(api, ''), coalesce(operation, ''), status, coalesce(would_refuse, '')
 );
 
 -- Reports that contradict the ledger, kept aside for somebody to look at.

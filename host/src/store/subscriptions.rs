@@ -21,8 +21,8 @@ pub(crate) struct SubscriptionRow {
     pub(crate) covered: Timestamp,
 }
 
-const COLUMNS: &str = "id, name, product, consumer, state, created_ms, anchor_ms, ended_ms,
-                       catalog, revision, last_period, covered_ms";
+const COLUMNS: &str = "id, name, product, consumer, state, created_ms, anchor_ms, expires_ms,
+                       ended_ms, catalog, revision, last_period, covered_ms";
 
 fn subscription(row: &Row<'_>) -> Result<SubscriptionRow, rusqlite::Error> {
     let word = row.get_ref(4)?.as_str()?;
@@ -39,12 +39,13 @@ fn subscription(row: &Row<'_>) -> Result<SubscriptionRow, rusqlite::Error> {
             state,
             created: column::time(row, 5)?,
             anchor: column::time(row, 6)?,
-            ended: column::optional_time(row, 7)?,
+            expires: column::optional_time(row, 7)?,
+            ended: column::optional_time(row, 8)?,
         },
-        catalog: row.get(8)?,
-        revision: row.get(9)?,
-        last_period: row.get(10)?,
-        covered: column::time(row, 11)?,
+        catalog: row.get(9)?,
+        revision: row.get(10)?,
+        last_period: row.get(11)?,
+        covered: column::time(row, 12)?,
     })
 }
 
@@ -90,8 +91,8 @@ impl Ledger<'_> {
         let public = &row.public;
         self.sql(
             "INSERT INTO subscriptions (name, product, consumer, state, created_ms, anchor_ms,
-                 ended_ms, catalog, revision, last_period, covered_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                 expires_ms, ended_ms, catalog, revision, last_period, covered_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute((
             &public.name,
@@ -100,6 +101,7 @@ impl Ledger<'_> {
             public.state.word(),
             public.created.as_millisecond(),
             public.anchor.as_millisecond(),
+            public.expires.map(Timestamp::as_millisecond),
             public.ended.map(Timestamp::as_millisecond),
             row.catalog,
             row.revision,
@@ -109,16 +111,22 @@ impl Ledger<'_> {
         Ok(SubscriptionId(self.inserted_id()?))
     }
 
-    /// Writes a subscription's state, end and revision.
-    pub(crate) fn update_state(&mut self, row: &SubscriptionRow) -> Result<(), StoreError> {
+    /// Writes all of a subscription that may change but how far its periods go.
+    pub(crate) fn update_subscription(&mut self, row: &SubscriptionRow) -> Result<(), StoreError> {
         let public = &row.public;
         self.sql(
-            "UPDATE subscriptions SET state = ?2, ended_ms = ?3, revision = ?4 WHERE id = ?1",
+            "UPDATE subscriptions SET product = ?2, state = ?3, anchor_ms = ?4, expires_ms = ?5,
+                 ended_ms = ?6, catalog = ?7, revision = ?8
+             WHERE id = ?1",
         )?
         .execute((
             public.id.0,
+            &public.product,
             public.state.word(),
+            public.anchor.as_millisecond(),
+            public.expires.map(Timestamp::as_millisecond),
             public.ended.map(Timestamp::as_millisecond),
+            row.catalog,
             row.revision,
         ))?;
         Ok(())
@@ -133,7 +141,19 @@ impl Ledger<'_> {
 
     /// Live subscriptions whose periods all ended.
     pub(crate) fn uncovered(&self, now: Timestamp) -> Result<Vec<SubscriptionRow>, StoreError> {
-        let mut statement = self.sql(&select("WHERE ended_ms IS NULL AND covered_ms <= ?1"))?;
+        let mut statement = self
+            .sql(&select("WHERE ended_ms IS NULL AND state <> 'submitted' AND covered_ms <= ?1"))?;
+        let rows = statement.query_map([now.as_millisecond()], subscription)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Live subscriptions whose time has run out, the first to end first.
+    pub(crate) fn run_out(&self, now: Timestamp) -> Result<Vec<SubscriptionRow>, StoreError> {
+        let mut statement = self.sql(&select(
+            "INDEXED BY subscriptions_by_expiry
+             WHERE ended_ms IS NULL AND expires_ms IS NOT NULL AND expires_ms <= ?1
+             ORDER BY expires_ms, id",
+        ))?;
         let rows = statement.query_map([now.as_millisecond()], subscription)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }

@@ -35,8 +35,8 @@ fn told(closed: &Closed) -> String {
     }
     for period in &closed.waiting {
         let reason = match &period.reason {
-            Waiting::Unswept { boots } => format!("unswept {boots}"),
-            Waiting::OpenCalls { calls } => format!("open {calls}"),
+            Waiting::Unswept { boots, .. } => format!("unswept {boots}"),
+            Waiting::OpenCalls { calls, .. } => format!("open {calls}"),
             Waiting::Unpriced { message } => message.clone(),
         };
         words.push(format!("waits {} {reason}", period.period));

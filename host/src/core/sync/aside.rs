@@ -1,7 +1,8 @@
 //! Keeping aside what contradicts the ledger: once, loudly, and for somebody to look at.
 
 use jiff::Timestamp;
-use tollgate_pricing::id::BootId;
+use tollgate_pricing::id::{BootId, SubscriptionId};
+use tollgate_pricing::sync::LeaseReport;
 
 use super::super::Refusal;
 use crate::store::{Kept, Ledger};
@@ -29,6 +30,20 @@ pub(super) fn keep(
         }
     }
     Ok(())
+}
+
+/// Keeps a lease's report aside.
+pub(super) fn keep_lease(
+    ledger: &mut Ledger<'_>,
+    boot: BootId,
+    subscription: SubscriptionId,
+    lease: &LeaseReport,
+    problem: &str,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let (limit, period) = (lease.limit.0, lease.period);
+    let problem = format!("{subscription} lease {limit} period {period}: {problem}");
+    keep(ledger, boot, now, &problem, &format!("{lease:?}"))
 }
 
 fn cut(text: &str) -> &str {

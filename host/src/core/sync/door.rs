@@ -36,9 +36,11 @@ fn at_most(what: &'static str, found: usize, most: usize) -> Result<(), Refusal>
     Err(Refusal::Invalid { what, expected: format!("at most {most}"), found: found.to_string() })
 }
 
-/// How far the process has swept. No sweep can have begun later than now.
-pub(super) fn swept(request: &SyncRequest, now: Timestamp) -> Option<Timestamp> {
-    let millisecond = i64::try_from(request.swept_through_ms?).unwrap_or(i64::MAX);
+/// How far the process has swept. No sweep can have begun later than now, and one of before a
+/// restore may have told another ledger.
+pub(super) fn swept(request: &SyncRequest, epoch: u32, now: Timestamp) -> Option<Timestamp> {
+    let through_ms = request.swept_through_ms.filter(|_| request.epoch == epoch)?;
+    let millisecond = i64::try_from(through_ms).unwrap_or(i64::MAX);
     let swept = Timestamp::from_millisecond(millisecond).unwrap_or(Timestamp::MAX);
     Some(swept.min(now))
 }

@@ -1,68 +1,139 @@
-//! Leases: units of a quota, given to processes that ask. The sum of what is granted and not
-//! returned never exceeds the quota, whatever is asked, by whom, how often, in which order.
+//! Leases: units of a limit, given to processes that ask. What is out never grows past the limit
+//! by a grant, whatever is asked, by whom, how often, in which order.
+//!
+//! A lease is counted as the larger of what is held and what was spent, so that an overdraft,
+//! which a plan may allow, counts for everybody.
 
-use jiff::{SignedDuration, Timestamp};
-use tollgate_pricing::gate::{QuotaPeriod, Rule};
-use tollgate_pricing::id::{BootId, SubscriptionId};
+use jiff::Timestamp;
+use tollgate_pricing::catalog::BillingPeriod;
+use tollgate_pricing::gate::Rule;
+use tollgate_pricing::id::{BootId, Tag};
 use tollgate_pricing::sync::{
-    Access, LeaseAnswer, LeaseAsk, LeaseOutcome, LeaseReport, MAX_STALE_SECONDS,
+    Access, LeaseAnswer, LeaseAsk, LeaseOutcome, LeaseReport, RATE_PERIOD,
 };
 
-use super::super::{Refusal, catalog, periods};
-use crate::store::{LeaseOf, LeaseRow, Ledger, SubscriptionRow, live_since};
+use super::super::{Refusal, catalog};
+use super::{aside, quotas, rates};
+use crate::store::{LeaseOf, LeaseRow, Ledger, Recalled, SubscriptionRow};
 
-/// A first grant is at most this part of the quota: a clean return cannot be relied on.
-const FIRST_GRANT_PART: u64 = 10;
+/// What becomes of an ask: all that was ever granted, for how long, and what that means.
+pub(super) struct Answer {
+    pub(super) granted: u64,
+    pub(super) lasts_ms: Option<u64>,
+    pub(super) outcome: LeaseOutcome,
+}
+
+impl Answer {
+    pub(super) fn new(granted: u64, outcome: LeaseOutcome) -> Self {
+        Self { granted, lasts_ms: None, outcome }
+    }
+}
+
+/// A limit as one subscription has it.
+pub(super) struct Leased {
+    pub(super) rule: Rule,
+    /// Its product's billing period.
+    pub(super) every: BillingPeriod,
+}
+
+/// The limit of this tag, if the subscription's product has it and it is leased.
+pub(super) fn leased(
+    ledger: &mut Ledger<'_>,
+    row: &SubscriptionRow,
+    limit: Tag,
+) -> Result<Option<Leased>, Refusal> {
+    let (_, catalog) = catalog::in_force(ledger)?;
+    let Some(product) = catalog.product(&row.public.product) else {
+        return Ok(None);
+    };
+    let Some(found) = product.limits.iter().find(|candidate| candidate.tag() == limit) else {
+        return Ok(None);
+    };
+    let rule = match ledger.override_of(row.public.id, limit)? {
+        Some(own) => found.rule.clone().with(&own),
+        None => found.rule.clone(),
+    };
+    Ok(rule.is_leased().then_some(Leased { rule, every: product.every }))
+}
 
 /// Merges what a process says of its lease, or says why not.
 pub(super) fn merge(
     ledger: &mut Ledger<'_>,
     boot: BootId,
-    subscription: SubscriptionId,
+    row: &SubscriptionRow,
     report: &LeaseReport,
+    now: Timestamp,
 ) -> Result<Result<(), String>, Refusal> {
-    let of = LeaseOf { subscription, quota: report.limit, period: report.period };
-    let Some(stored) = ledger.lease(of, boot)? else {
-        let nothing = [report.granted, report.used, report.waived, report.returned];
-        return Ok(if nothing.iter().all(|units| *units == 0) {
-            Ok(())
-        } else {
-            Err("it was never granted".to_owned())
-        });
+    if let Err(problem) = check(report) {
+        return Ok(Err(problem));
+    }
+    let of = LeaseOf { subscription: row.public.id, limit: report.limit, period: report.period };
+    let stored = ledger.lease(of, boot)?;
+    let before = stored.unwrap_or_else(|| LeaseRow::new(boot, now));
+    let mut merged = LeaseRow {
+        granted: before.granted.max(report.granted),
+        used: before.used.max(report.used),
+        waived: before.waived.max(report.waived),
+        returned: before.returned.max(report.returned),
+        ..before
     };
-    if report.granted > stored.granted {
-        let (granted, found) = (stored.granted, report.granted);
-        return Ok(Err(format!("expected at most {granted} granted, found {found}")));
+    if report.granted > before.granted {
+        // The process cannot have invented it: this ledger is older than what granted it.
+        tracing::warn!(
+            %boot, subscription = %of.subscription, limit = of.limit.0, period = of.period,
+            "a process holds {} units, of which this ledger knows {}: taken over; a ledger that \
+             was put back goes through `tollgate restore`",
+            report.granted, before.granted
+        );
     }
-    let merged = LeaseRow {
-        used: stored.used.max(report.used),
-        waived: stored.waived.max(report.waived),
-        returned: stored.returned.max(report.returned),
-        ..stored
-    };
-    if !is_possible(&merged) {
-        return Ok(Err(format!(
-            "expected used - waived + returned of at most {}, found {} - {} + {}",
-            merged.granted, merged.used, merged.waived, merged.returned
-        )));
+    if answers_recall(&before, &merged, report) {
+        merged.recall = Recalled::No;
     }
-    if merged != stored {
-        ledger.store_lease(of, &merged)?;
+    if merged == before {
+        return Ok(Ok(()));
     }
+    if of.period == RATE_PERIOD
+        && let Some(leased) = leased(ledger, row, of.limit)?
+    {
+        rates::note(ledger, of, &leased.rule, &before, &mut merged, now)?;
+    }
+    ledger.store_lease(of, &merged)?;
     Ok(Ok(()))
 }
 
-/// Nobody uses or returns what was not granted.
-fn is_possible(lease: &LeaseRow) -> bool {
-    let fits = |units: u64| i64::try_from(units).is_ok();
-    let spent = lease.used.checked_sub(lease.waived);
-    fits(lease.used)
-        && spent
-            .and_then(|spent| spent.checked_add(lease.returned))
-            .is_some_and(|gone| gone <= lease.granted)
+/// A process hands back no more than it got, and no call gives back what none took.
+fn check(report: &LeaseReport) -> Result<(), String> {
+    for (name, units) in [("granted", report.granted), ("used", report.used)] {
+        if i64::try_from(units).is_err() {
+            return Err(format!("{name} {units} is past {}", i64::MAX));
+        }
+    }
+    if report.returned > report.granted {
+        let (granted, found) = (report.granted, report.returned);
+        return Err(format!("expected at most {granted} returned, found {found}"));
+    }
+    if report.waived > report.used {
+        let (used, found) = (report.used, report.waived);
+        return Err(format!("expected at most {used} waived, found {found}"));
+    }
+    if report.period == RATE_PERIOD && report.waived > 0 {
+        return Err(format!("expected no unit of a rate waived, found {}", report.waived));
+    }
+    Ok(())
 }
 
-/// Answers an ask, granting what may be granted.
+/// Whether a recall is done with: something came back, or there is nothing to return. If all is
+/// called back, only the latter; and what the process has not heard of yet is not nothing.
+fn answers_recall(before: &LeaseRow, merged: &LeaseRow, report: &LeaseReport) -> bool {
+    let nothing = report.granted == merged.granted && report.unspent() == 0;
+    match before.recall {
+        Recalled::No => false,
+        Recalled::Some => nothing || report.returned > before.returned,
+        Recalled::All => nothing,
+    }
+}
+
+/// Merges what an ask says of its lease and answers it, granting what may be granted.
 pub(super) fn answer(
     ledger: &mut Ledger<'_>,
     boot: BootId,
@@ -70,157 +141,58 @@ pub(super) fn answer(
     now: Timestamp,
 ) -> Result<LeaseAnswer, Refusal> {
     let (subscription, limit, period) = ask.about();
-    let of = LeaseOf { subscription, quota: limit, period };
-    let (granted, outcome) = granted(ledger, boot, of, ask, now)?;
-    Ok(LeaseAnswer { subscription, limit, period, granted, lasts_ms: None, outcome })
+    let of = LeaseOf { subscription, limit, period };
+    let Answer { granted, lasts_ms, outcome } = answered(ledger, boot, of, ask, now)?;
+    Ok(LeaseAnswer { subscription, limit, period, granted, lasts_ms, outcome })
 }
 
-fn granted(
+fn answered(
     ledger: &mut Ledger<'_>,
     boot: BootId,
     of: LeaseOf,
     ask: &LeaseAsk,
     now: Timestamp,
-) -> Result<(u64, LeaseOutcome), Refusal> {
+) -> Result<Answer, Refusal> {
     let Some(row) = ledger.subscription(of.subscription)? else {
-        return Ok((0, LeaseOutcome::Outdated));
+        return Ok(Answer::new(0, LeaseOutcome::Outdated));
     };
-    let leases = ledger.leases(of)?;
-    let before = leases.iter().find(|lease| lease.boot == boot).map_or(0, |lease| lease.granted);
-    if before > ask.lease.granted {
-        // The answer to an earlier ask is under way or lost: this one tells it again.
-        return Ok((before, LeaseOutcome::Granted));
+    if let Err(problem) = merge(ledger, boot, &row, &ask.lease, now)? {
+        aside::keep_lease(ledger, boot, of.subscription, &ask.lease, &problem, now)?;
+        return Ok(Answer::new(0, LeaseOutcome::Outdated));
     }
-    let limit = match row.public.state.access() {
-        Access::Active => quota_now(ledger, &row, of, now)?,
+    let mut own = ledger.lease(of, boot)?.unwrap_or_else(|| LeaseRow::new(boot, now));
+    let leased = match row.public.state.access() {
+        Access::Active => leased(ledger, &row, of.limit)?,
         Access::Suspended | Access::Ended => None,
     };
-    // Nobody was ever granted more than the ledger knows: a process that says so is not believed.
-    let Some(limit) = limit.filter(|_| before == ask.lease.granted) else {
-        return Ok((before, LeaseOutcome::Outdated));
+    let Some(leased) = leased else {
+        return Ok(Answer::new(own.granted, LeaseOutcome::Outdated));
     };
-    let units = grant(limit, &leases, boot, ask.want, now);
-    // A process that takes and returns for ever comes to the end of the numbers: no more for it.
-    let after = before.saturating_add(units);
-    if units == 0 || i64::try_from(after).is_err() {
-        return Ok((before, LeaseOutcome::Exhausted { retry_ms: 1_000 }));
+    own.asked = now;
+    let asked = Asked { of, own, ask };
+    if let Rule::Quota { units, period, .. } = &leased.rule {
+        quotas::answer(ledger, &row, (units.get(), period, leased.every), asked, now)
+    } else if of.period == RATE_PERIOD {
+        rates::answer(ledger, &leased.rule, asked, now)
+    } else {
+        Ok(Answer::new(own.granted, LeaseOutcome::Outdated))
     }
-    ledger.grant(of, boot, after)?;
-    Ok((after, LeaseOutcome::Granted))
 }
 
-/// The calls of a quota, if it is one of the subscription's and the period is near.
-fn quota_now(
-    ledger: &mut Ledger<'_>,
-    row: &SubscriptionRow,
-    of: LeaseOf,
-    now: Timestamp,
-) -> Result<Option<u64>, Refusal> {
-    let (_, catalog) = catalog::in_force(ledger)?;
-    let rule = catalog
-        .product(&row.public.product)
-        .and_then(|product| product.limits.iter().find(|limit| limit.tag() == of.quota))
-        .map(|limit| limit.rule.clone());
-    let Some(Rule::Quota { units, period, .. }) = rule else {
-        return Ok(None);
-    };
-    let Some(before) = of.period.checked_sub(1) else {
-        return Ok(None);
-    };
-    let anchor = row.public.anchor;
-    let bounds = match period {
-        QuotaPeriod::Seconds(seconds) => periods::quota_end(seconds, anchor, before)
-            .zip(periods::quota_end(seconds, anchor, of.period)),
-        QuotaPeriod::Billing => {
-            ledger.period(of.subscription, of.period)?.map(|period| (period.start, period.end))
-        }
-        QuotaPeriod::Calendar { .. } | QuotaPeriod::Lifetime => None,
-    };
-    let Some((start, end)) = bounds else {
-        return Ok(None);
-    };
-    // A gateway's clock may be off by what it has not heard from the host.
-    let slack = SignedDuration::from_secs(i64::try_from(MAX_STALE_SECONDS).unwrap_or(i64::MAX));
-    let near = start.duration_since(now) <= slack && now.duration_since(end) <= slack;
-    Ok(near.then_some(units.get()))
+/// A question and the lease it is about, as it is after its report.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) of: LeaseOf,
+    pub(super) own: LeaseRow,
+    pub(super) ask: &'a LeaseAsk,
 }
 
-/// How many units a process gets: little at first, what it wants later, and never more than half
-/// of what is left while others that live hold some too. Alone, it may get all.
-fn grant(limit: u64, leases: &[LeaseRow], boot: BootId, want: u64, now: Timestamp) -> u64 {
-    let out = leases.iter().fold(0_u64, |sum, lease| sum.saturating_add(lease.held()));
-    let left = limit.saturating_sub(out);
-    let first = !leases.iter().any(|lease| lease.boot == boot);
-    let others = leases
-        .iter()
-        .any(|lease| lease.boot != boot && lease.held() > 0 && lease.last_seen >= live_since(now));
-    let mut units = want.max(1);
-    if first {
-        units = units.min((limit / FIRST_GRANT_PART).max(1));
+impl Asked<'_> {
+    /// Whether the process was granted what it does not know of: an answer is under way or lost.
+    pub(super) fn is_behind(&self) -> bool {
+        self.own.granted > self.ask.lease.granted
     }
-    if others {
-        units = units.min((left / 2).max(1));
-    }
-    units.min(left)
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use tollgate_pricing::id::Hex128;
-
-    use super::*;
-
-    fn lease(boot: u8, granted: u64, returned: u64, seen_s: i64) -> LeaseRow {
-        LeaseRow {
-            boot: Hex128([boot; 16]),
-            granted,
-            used: 0,
-            waived: 0,
-            returned,
-            last_seen: Timestamp::from_second(seen_s).unwrap(),
-        }
-    }
-
-    #[test]
-    fn a_grant_is_small_at_first_and_shared_when_others_live() {
-        let check = |limit, leases: &[LeaseRow], want, expected| {
-            let now = Timestamp::from_second(1_000).unwrap();
-            let found = grant(limit, leases, Hex128([1; 16]), want, now);
-            assert_eq!(found, expected, "want {want} of {limit} beside {leases:?}");
-        };
-        check(100, &[], 1_000, 10);
-        check(100, &[], 3, 3);
-        check(100, &[], 0, 1);
-        check(5, &[], 5, 1);
-        // Alone it may get all.
-        check(100, &[lease(1, 10, 0, 990)], 1_000, 90);
-        check(100, &[lease(1, 100, 0, 990)], 1_000, 0);
-        check(100, &[lease(1, 100, 30, 990)], 1_000, 30);
-        // Others that live share; those that were not seen for a minute keep what they hold.
-        check(100, &[lease(1, 10, 0, 990), lease(2, 10, 0, 990)], 1_000, 40);
-        check(100, &[lease(1, 10, 0, 990), lease(2, 10, 0, 900)], 1_000, 80);
-        check(100, &[lease(1, 49, 0, 990), lease(2, 50, 0, 990)], 1_000, 1);
-        check(100, &[lease(1, 10, 0, 990), lease(2, 20, 20, 990)], 1_000, 90);
-        // A limit that was lowered.
-        check(10, &[lease(1, 100, 0, 990)], 1_000, 0);
-    }
-
-    proptest! {
-        #[test]
-        fn never_more_than_is_left(
-            limit in 1_u64..,
-            leases in proptest::collection::vec((0_u8..4, 0_u64.., 0_u64.., 900_i64..1_000), 0..6),
-            want in any::<u64>(),
-        ) {
-            let leases: Vec<_> = leases
-                .into_iter()
-                .map(|(boot, granted, returned, seen)| lease(boot, granted, returned, seen))
-                .collect();
-            let held = leases.iter().fold(0_u64, |sum, lease| sum.saturating_add(lease.held()));
-            let now = Timestamp::from_second(1_000).unwrap();
-            let units = grant(limit, &leases, Hex128([1; 16]), want, now);
-            prop_assert!(units <= limit.saturating_sub(held));
-        }
-    }
-}
+mod tests;

@@ -5,23 +5,42 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tollgate_pricing::id::SubscriptionId;
 use tollgate_pricing::sync::{
     KeyAnswer, MAX_CHANGES, MAX_STATES, PROTOCOL, SyncAnswer, SyncRequest,
 };
 
 use super::id::GatewayId;
-use super::{Refusal, Request, catalog, periods};
+use super::{Refusal, Request, catalog, gateways, periods};
 use crate::store::Ledger;
 
 mod aside;
 mod changes;
 mod door;
+mod grant;
 mod leases;
+mod quotas;
+mod rates;
+mod recall;
 mod records;
 mod rows;
 mod state;
+
+/// Follows the host's clock, which jumped: nothing leaves a rate's window early.
+#[derive(Debug)]
+pub struct FollowClock {
+    /// How far forward.
+    pub by: SignedDuration,
+}
+
+impl Request for FollowClock {
+    type Answer = ();
+
+    fn apply(self, ledger: &mut Ledger<'_>, _now: Timestamp) -> Result<(), Refusal> {
+        Ok(ledger.shift_rates(self.by)?)
+    }
+}
 
 /// One sync of a gateway -> [`SyncAnswer`].
 #[derive(Debug)]
@@ -57,10 +76,8 @@ impl Request for Sync {
             tracing::warn!(boot = %request.boot, "a gateway's process belongs to another ledger");
             return Ok(answer);
         }
-        let swept = door::swept(&request, now);
-        if !ledger.see_boot(request.boot, self.gateway, now, swept)? {
-            return Err(Refusal::ForeignBoot(request.boot));
-        }
+        let swept = door::swept(&request, answer.epoch, now);
+        gateways::see(ledger, request.boot, self.gateway, now, swept)?;
 
         // Counters before leases: what is returned here can be granted again below.
         if let Some(batch) = &request.rows {
@@ -74,6 +91,9 @@ impl Request for Sync {
         for ask in &request.leases {
             answer.leases.push(leases::answer(ledger, request.boot, ask, now)?);
         }
+        let (recalls, grants) = recall::standing(ledger, request.boot, &answer.leases, now)?;
+        answer.recalls = recalls;
+        answer.leases.extend(grants);
         tell(ledger, &request, short, now, &mut answer)?;
         Ok(answer)
     }

@@ -36,16 +36,12 @@ pub(super) fn merge(
         }
     }
     for lease in &record.leases {
-        if let Err(problem) = leases::merge(ledger, boot, subscription, lease)? {
-            let problem = format!(
-                "{subscription} lease {} period {}: {problem}",
-                lease.limit.0, lease.period
-            );
-            aside::keep(ledger, boot, now, &problem, &format!("{lease:?}"))?;
+        if let Err(problem) = leases::merge(ledger, boot, &row, lease, now)? {
+            aside::keep_lease(ledger, boot, subscription, lease, &problem, now)?;
         }
     }
     let soon_ms = periods::wire_ms(now).saturating_add(MAX_STALE_SECONDS * 1_000 / 2);
-    if row.public.ended.is_none() && record.known_until_ms < soon_ms {
+    if row.public.has_periods_to_come() && record.known_until_ms < soon_ms {
         short.insert(subscription);
     }
     Ok(acks)

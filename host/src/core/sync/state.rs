@@ -1,14 +1,13 @@
 //! A subscription as gateways are told of it: its access, its plan, and periods for a while.
 
-use std::num::NonZeroU32;
-
 use jiff::Timestamp;
 use tollgate_pricing::catalog::Product;
-use tollgate_pricing::gate::{QuotaPeriod, Rule};
+use tollgate_pricing::gate::Rule;
 use tollgate_pricing::id::Tag;
 use tollgate_pricing::sync::{QuotaPeriods, SubscriptionState};
 use tollgate_pricing::timeline::{MAX_PERIODS, Period, Timeline};
 
+use super::super::quota::QuotaClock;
 use super::super::{Refusal, catalog, periods};
 use crate::store::{Ledger, SubscriptionRow};
 
@@ -33,10 +32,10 @@ pub(super) fn of(
         product: Tag::of(&row.public.product),
         catalog: row.catalog,
         access: row.public.state.access(),
-        expires_ms: None,
+        expires_ms: row.public.expires.map(periods::wire_ms),
         periods: Timeline::of(&billing),
         quotas,
-        overrides: Vec::new(),
+        overrides: ledger.overrides_of(row.public.id)?,
     })
 }
 
@@ -46,54 +45,17 @@ fn quotas(
     billing: &[Period],
     now: Timestamp,
 ) -> Vec<QuotaPeriods> {
+    // As far as the billing periods go, so that a record that knows enough of them knows enough
+    // of these.
+    let until = billing.last().map_or(0, |period| period.end_ms);
     let mut quotas = Vec::new();
     for limit in &product.limits {
-        let periods = match &limit.rule {
-            Rule::SlidingWindow { .. } | Rule::TokenBucket { .. } => continue,
-            Rule::Quota {
-                period: QuotaPeriod::Calendar { .. } | QuotaPeriod::Lifetime, ..
-            } => {
-                continue;
-            }
-            Rule::Quota { period: QuotaPeriod::Billing, .. } => billing.to_vec(),
-            Rule::Quota { period: QuotaPeriod::Seconds(seconds), .. } => {
-                equal_spans(*seconds, row.public.anchor, billing, now)
-            }
+        let Rule::Quota { period, .. } = &limit.rule else { continue };
+        let Some(clock) = QuotaClock::new(period, product.every, row.public.anchor) else {
+            continue;
         };
-        quotas.push(QuotaPeriods { limit: limit.tag(), periods: Timeline::of(&periods) });
+        let periods = Timeline::of(&clock.around(now, until));
+        quotas.push(QuotaPeriods { limit: limit.tag(), periods });
     }
     quotas
-}
-
-/// The quota period before the current one, and on to the end of the last billing period, so that
-/// a record that knows enough billing periods knows enough of these; at least the next, at most
-/// what a state holds.
-fn equal_spans(
-    seconds: NonZeroU32,
-    anchor: Timestamp,
-    billing: &[Period],
-    now: Timestamp,
-) -> Vec<Period> {
-    let until = billing.last().map_or(0, |period| period.end_ms);
-    let current = periods::quota_number(seconds, anchor, now);
-    let first = current.saturating_sub(1).max(1);
-    let mut spans: Vec<Period> = Vec::new();
-    for number in (first..=u32::MAX).take(MAX_PERIODS) {
-        let known = spans.last().is_some_and(|last| last.end_ms >= until);
-        if known && number > current.saturating_add(1) {
-            break;
-        }
-        let Some(start) = periods::quota_end(seconds, anchor, number.saturating_sub(1)) else {
-            break;
-        };
-        let Some(end) = periods::quota_end(seconds, anchor, number) else {
-            break;
-        };
-        spans.push(Period {
-            number,
-            start_ms: periods::wire_ms(start),
-            end_ms: periods::wire_ms(end),
-        });
-    }
-    spans
 }

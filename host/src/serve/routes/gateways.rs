@@ -5,8 +5,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use crate::clock;
-use crate::core::gateways::{AddGateway, Gateway, GatewayAdded, ListGateways};
-use crate::serve::body::NewGateway;
+use crate::core::gateways::{
+    AddGateway, ForgetBoots, Forgotten, Gateway, GatewayAdded, ListGateways, ReleaseGateways,
+    Released,
+};
+use crate::serve::body::{Forget, NewGateway};
 use crate::serve::extract::{Bearer, Body};
 use crate::serve::host::Host;
 use crate::serve::problem::Problem;
@@ -29,4 +32,21 @@ pub(super) async fn list(
     Bearer(token): Bearer,
 ) -> Result<Json<Vec<Gateway>>, Problem> {
     host.operator(token, ListGateways).await.map(Json)
+}
+
+/// `POST …/forget`: declares silent processes dead.
+pub(super) async fn forget(
+    State(host): State<Host>,
+    Bearer(token): Bearer,
+    Body(Forget { gateway, boot, dry_run }): Body<Forget>,
+) -> Result<Json<Forgotten>, Problem> {
+    host.operator(token, ForgetBoots { gateway, boot, dry_run }).await.map(Json)
+}
+
+/// `POST …/release`: a restored ledger waits no more.
+pub(super) async fn release(
+    State(host): State<Host>,
+    Bearer(token): Bearer,
+) -> Result<Json<Released>, Problem> {
+    host.operator(token, ReleaseGateways).await.map(Json)
 }

@@ -3,12 +3,17 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use jiff::SignedDuration;
+use serde_json::value::RawValue;
 use tollgate_pricing::id::SubscriptionId;
 
 use crate::clock;
 use crate::core::id::KeyId;
-use crate::core::keys::{AddKey, Key, KeyAdded, ListKeys, RevokeKey};
-use crate::serve::extract::{Bearer, Id};
+use crate::core::keys::{
+    AddKey, ImportKeys, Key, KeyAdded, KeyRotated, ListKeys, RevokeKey, RotateKey,
+};
+use crate::serve::body::{BroughtKeys, Rotation};
+use crate::serve::extract::{Bearer, Body, Id};
 use crate::serve::host::Host;
 use crate::serve::problem::Problem;
 
@@ -39,4 +44,34 @@ pub(super) async fn revoke(
     Id(key): Id<KeyId>,
 ) -> Result<Json<Key>, Problem> {
     host.operator(token, RevokeKey(key)).await.map(Json)
+}
+
+/// `POST …/rotate`: a key in the place of another, in clear, once.
+pub(super) async fn rotate(
+    State(host): State<Host>,
+    Bearer(token): Bearer,
+    Id(key): Id<KeyId>,
+    Body(rotation): Body<Rotation>,
+) -> Result<(StatusCode, Json<KeyRotated>), Problem> {
+    let request = RotateKey {
+        key,
+        overlap: SignedDuration::from_secs(i64::from(rotation.overlap_seconds)),
+        random: clock::random().map_err(Problem::no_chance)?,
+    };
+    let rotated = host.operator(token, request).await?;
+    Ok((StatusCode::CREATED, Json(rotated)))
+}
+
+/// `POST …/keys/import`: keys that their owner has already.
+pub(super) async fn import(
+    State(host): State<Host>,
+    Bearer(token): Bearer,
+    Id(subscription): Id<SubscriptionId>,
+    Body(body): Body<Box<RawValue>>,
+) -> Result<Json<Vec<Key>>, Problem> {
+    // Not by `Body`, whose problem may repeat what it could not read.
+    let brought: BroughtKeys = serde_json::from_str(body.get()).map_err(|_| {
+        Problem::invalid("the body is not what this path takes: expected {\"keys\": [\"…\"]}")
+    })?;
+    host.operator(token, ImportKeys { subscription, keys: brought.keys }).await.map(Json)
 }

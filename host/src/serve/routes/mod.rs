@@ -3,6 +3,7 @@
 //! All but `/healthz` and `/v1/sync` are the operator's. Answers are the core's, as JSON; errors
 //! are [`Problem`]s.
 
+mod backup;
 mod charges;
 mod close;
 mod gateways;
@@ -33,12 +34,23 @@ pub(super) fn router(host: Host) -> Router {
     Router::new()
         .route("/healthz", get(health::health))
         .route("/v1/gateways", get(gateways::list).post(gateways::add))
+        .route("/v1/gateways/forget", post(gateways::forget))
+        .route("/v1/gateways/release", post(gateways::release))
+        .route("/v1/backup", post(backup::backup))
         .route("/v1/subscriptions", get(subscriptions::list).post(subscriptions::add))
+        .route("/v1/subscriptions/{id}", get(subscriptions::one))
+        .route("/v1/subscriptions/{id}/approve", post(subscriptions::approve))
+        .route("/v1/subscriptions/{id}/reject", post(subscriptions::reject))
         .route("/v1/subscriptions/{id}/suspend", post(subscriptions::suspend))
         .route("/v1/subscriptions/{id}/resume", post(subscriptions::resume))
         .route("/v1/subscriptions/{id}/cancel", post(subscriptions::cancel))
+        .route("/v1/subscriptions/{id}/expire", post(subscriptions::expire))
+        .route("/v1/subscriptions/{id}/override", post(subscriptions::set_override))
+        .route("/v1/subscriptions/{id}/change-plan", post(subscriptions::change_plan))
         .route("/v1/subscriptions/{id}/keys", get(keys::list).post(keys::add))
+        .route("/v1/subscriptions/{id}/keys/import", post(keys::import))
         .route("/v1/keys/{id}", delete(keys::revoke))
+        .route("/v1/keys/{id}/rotate", post(keys::rotate))
         .route("/v1/usage", get(usage::usage))
         .route("/v1/close", post(close::close))
         .route("/v1/invoices", get(invoices::list))

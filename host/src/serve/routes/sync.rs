@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tollgate_pricing::sync::{PROTOCOL, SyncAnswer, SyncRequest};
 
+use crate::clock;
 use crate::core::secret::AsGateway;
 use crate::serve::extract::{Bearer, Body, json};
 use crate::serve::host::Host;
@@ -24,7 +25,19 @@ pub(super) async fn sync(
     Body(request): Body<Box<RawValue>>,
 ) -> Result<Json<SyncAnswer>, Problem> {
     let request = understood(request.get())?;
-    host.writer.ask(AsGateway { token, request }).await.map(Json)
+    let boot = request.boot;
+    let answer = host.writer.ask(AsGateway { token, request }).await;
+    if let Err(problem) = &answer
+        && problem.status == StatusCode::UNAUTHORIZED.as_u16()
+        && let Some(times) = host.seen().unknown_tokens.another(clock::instant())
+    {
+        tracing::warn!(
+            %boot,
+            "a gateway syncs with a token that is not known here ({times} times since last told): \
+             give it one of `tollgate gateways add`"
+        );
+    }
+    answer.map(Json)
 }
 
 /// The request, if it is of this protocol: of another, nothing else can be told of it.
