@@ -6,6 +6,7 @@
 //! - [`sample_api`]: an API that answers what the caller asks for, and counts what reached it.
 //! - [`client`]: sends many calls at once, and says how each was answered.
 //! - [`process`], [`paths`]: programs that end with their owner, and where their files go.
+//! - [`signals`]: an owner that ends in good order itself.
 //!
 //! Nothing here knows what a plan means, and nothing here needs wasmtime.
 
@@ -16,3 +17,4 @@ pub mod host;
 pub mod paths;
 pub mod process;
 pub mod sample_api;
+pub mod signals;

@@ -58,6 +58,8 @@ pub struct Process {
     name: &'static str,
     child: Child,
     log: PathBuf,
+    /// What the log held before: an earlier life of the same program may have written it.
+    log_begins: usize,
 }
 
 impl Process {
@@ -69,13 +71,16 @@ impl Process {
         command: &mut Command,
         log: &Path,
     ) -> Result<Self, ProcessError> {
-        let mut start = || -> io::Result<Child> {
+        let mut start = || -> io::Result<(Child, usize)> {
             let out = File::options().create(true).append(true).open(log)?;
+            let begins = usize::try_from(out.metadata()?.len()).unwrap_or(usize::MAX);
             let err = out.try_clone()?;
-            command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0).spawn()
+            let child =
+                command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0).spawn()?;
+            Ok((child, begins))
         };
-        let child = start().map_err(|cause| ProcessError::Start { name, cause })?;
-        Ok(Self { name, child, log: log.to_owned() })
+        let (child, log_begins) = start().map_err(|cause| ProcessError::Start { name, cause })?;
+        Ok(Self { name, child, log: log.to_owned(), log_begins })
     }
 
     /// The process id.
@@ -122,22 +127,37 @@ impl Process {
         within: Duration,
         find: impl Fn(&str) -> Option<T>,
     ) -> Result<T, ProcessError> {
-        let log = self.log.clone();
+        let (log, begins) = (self.log.clone(), self.log_begins);
         self.wait_until(what, within, || {
-            let text = String::from_utf8_lossy(&fs::read(&log).ok()?).into_owned();
+            let text = String::from_utf8_lossy(fs::read(&log).ok()?.get(begins..)?).into_owned();
             // Only whole lines: the last one may still grow.
             let whole = text.rfind('\n').and_then(|end| text.get(..end))?;
             whole.lines().find_map(&find)
         })
     }
 
+    /// What it has written so far.
+    pub fn log_text(&self) -> String {
+        let bytes = fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(bytes.get(self.log_begins..).unwrap_or_default()).into_owned()
+    }
+
     /// The last lines of its output.
     pub fn log_tail(&self) -> String {
-        let bytes = fs::read(&self.log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
+        let text = self.log_text();
         let lines: Vec<&str> = text.lines().collect();
         let start = lines.len().saturating_sub(TAIL_LINES);
         lines.get(start..).unwrap_or_default().join("\n")
+    }
+
+    /// Stops it where it is, as if its machine hung: it keeps its ports and says nothing.
+    pub fn freeze(&self) -> io::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::STOP)?)
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) -> io::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::CONT)?)
     }
 
     /// Asks it to end, waits, and kills it if it does not. Does nothing once it has ended.
@@ -148,6 +168,8 @@ impl Process {
         let pid = Pid::from_child(&self.child);
         let deadline = Instant::now() + STOP_WITHIN;
         if kill_process(pid, Signal::TERM).is_ok() {
+            // A frozen one hears nothing before it goes on.
+            let _ = kill_process(pid, Signal::CONT);
             while Instant::now() < deadline {
                 if self.ended() {
                     return;

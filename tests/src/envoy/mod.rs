@@ -1,5 +1,6 @@
 //! A real Envoy: found ([`find`]), started on ports of its own choice, and ended with its owner.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -19,6 +20,8 @@ pub use find::{FindError, Installation, find};
 pub const TOKEN_VARIABLE: &str = "TOLLGATE_GATEWAY_TOKEN";
 /// Worker threads: more than one, so that every test meets VMs that share their data.
 const WORKERS: &str = "2";
+/// What Envoy puts before the names of metrics that a plugin defines.
+const OF_PLUGINS: &str = "wasmcustom.";
 /// Loading the plugin into each worker takes most of it.
 const START_WITHIN: Duration = Duration::from_secs(30);
 
@@ -76,6 +79,19 @@ impl Envoy {
     /// Where it answers operators.
     pub fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// The plugin's own counters and gauges, by name; none at all if Envoy does not answer.
+    pub fn metrics(&self) -> BTreeMap<String, u64> {
+        let agent = client::agent(Duration::from_secs(2));
+        let url = format!("http://{}/stats?filter=%5E{OF_PLUGINS}", self.admin);
+        let answer = agent.get(url).call().ok();
+        let text = answer.and_then(|mut answer| answer.body_mut().read_to_string().ok());
+        let read = |line: &str| {
+            let (name, value) = line.strip_prefix(OF_PLUGINS)?.split_once(": ")?;
+            Some((name.to_owned(), value.parse().ok()?))
+        };
+        text.unwrap_or_default().lines().filter_map(read).collect()
     }
 
     /// The program, to stop it or to look at its log.

@@ -71,14 +71,48 @@ fn headers_that_are_not_utf8_change_nothing_for_a_good_key() {
 }
 
 #[test]
-fn of_two_keys_in_the_header_the_first_counts() {
+fn two_keys_are_one_if_they_are_the_same_and_else_none() {
     let mut world = World::running(CATALOG);
     let owner = world.subscribe("plain");
-    let twice = owner.get("/weather").header("x-api-key", "other");
-    assert_eq!(world.call(0, twice).status, 200);
-    let other_first = Request::get("/weather").header("x-api-key", "other");
-    let refused = world.call(0, other_first.header("x-api-key", &owner.key));
-    assert_eq!((refused.status, refused.reason().as_str()), (401, "invalid_key"));
+    let mut check = |request: Request, status: u32, reason: &str| {
+        let called = world.call(0, request);
+        assert_eq!((called.status, called.reason().as_str()), (status, reason), "{called:?}");
+    };
+    let twice = |other: &str| owner.get("/weather").header("x-api-key", other);
+    check(twice(&owner.key), 200, "");
+    check(twice(""), 200, "");
+    check(twice("other"), 400, "bad_request");
+    check(twice(&owner.key.to_uppercase()), 400, "bad_request");
+    let query = |parts: &str| Request::get(format!("/weather?{parts}"));
+    check(query(&format!("api-key={0}&api-key={0}", owner.key)), 200, "");
+    check(query(&format!("api-key={}&api-key=other", owner.key)), 400, "bad_request");
+    world.check_books();
+}
+
+/// Matching is on one reading of the path: another spelling is refused, or is the same operation.
+#[test]
+fn no_spelling_of_a_path_goes_round_its_operation() {
+    let mut world = World::running(CATALOG);
+    let owner = world.subscribe("plain");
+    let mut check = |method: &str, path: &str, status: u32| {
+        let called = world.call(0, Request::new(method, path).header("x-api-key", &owner.key));
+        assert_eq!(called.status, status, "{method} {path}: {called:?}");
+    };
+    check("GET", "/weather/x", 200);
+    check("HEAD", "/weather/x", 200);
+    check("GET", "/weather;v=1/x", 200);
+    check("GET", "/weather/", 200);
+    check("GET", "/Weather", 404);
+    check("GET", "/weather/%2e%2e/address/find/7", 400);
+    check("GET", "/weather/..;/address/find/7", 400);
+    check("GET", "/weather//x", 400);
+    check("GET", "/weather/%c0%ae%c0%ae/x", 400);
+    check("GET", "/weather#/x", 400);
+    check("GET", "http://api.example.com/weather", 400);
+    check("GET", "/address/health;v=1", 400);
+    check("GET", "/address/health%3bv=1", 404);
+    check("GET", "/address/find/7;v=1", 200);
+    check("get", "/address/find/7", 404);
     world.check_books();
 }
 

@@ -164,15 +164,20 @@ fn architecture_names_only_what_exists() {
 fn the_plugin_imports_only_what_it_uses() {
     insta::assert_snapshot!(plugin().imports().join("\n"), @r"
     env.proxy_continue_stream
+    env.proxy_define_metric
     env.proxy_get_buffer_bytes
     env.proxy_get_header_map_pairs
     env.proxy_get_header_map_value
     env.proxy_get_property
     env.proxy_get_shared_data
     env.proxy_http_call
+    env.proxy_increment_metric
     env.proxy_log
+    env.proxy_record_metric
+    env.proxy_replace_header_map_value
     env.proxy_send_local_response
     env.proxy_set_effective_context
+    env.proxy_set_property
     env.proxy_set_shared_data
     env.proxy_set_tick_period_milliseconds
     wasi_snapshot_preview1.clock_time_get

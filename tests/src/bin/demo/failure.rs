@@ -7,6 +7,7 @@ use tollgate_tests::client::CallError;
 use tollgate_tests::envoy::FindError;
 use tollgate_tests::host::HostError;
 use tollgate_tests::process::ProcessError;
+use tollgate_tests::signals::Interrupted;
 
 /// Why the demo ended early.
 #[derive(Debug, thiserror::Error)]
@@ -27,8 +28,8 @@ pub(crate) enum Failure {
     EnvoyEnded(String),
     #[error("{} of the checks failed: {}", .0.len(), .0.join("; "))]
     Checks(Vec<String>),
-    #[error("interrupted")]
-    Interrupted,
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
 }
 
 impl Failure {

@@ -5,10 +5,10 @@ use std::ops::AddAssign;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use tollgate_tests::signals;
 
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::signals;
 use crate::stage::Stage;
 use crate::traffic::Played;
 

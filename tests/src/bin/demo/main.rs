@@ -13,7 +13,6 @@ mod ledger;
 mod minute;
 mod progress;
 mod report;
-mod signals;
 mod stage;
 mod tour;
 mod traffic;
@@ -23,6 +22,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use tollgate_tests::paths::StateDir;
+use tollgate_tests::signals;
 
 use failure::Failure;
 use stage::{Places, Stage};

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tollgate_tests::signals;
+
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::signals;
 
 const MINUTE: Duration = Duration::from_mins(1);
 /// What is left of a minute must hold all calls, or they are spread over two invoices.

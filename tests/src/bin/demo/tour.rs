@@ -5,9 +5,9 @@ use std::time::Duration;
 use tollgate_tests::host::OPERATOR_TOKEN_FILE;
 use tollgate_tests::paths;
 use tollgate_tests::sample_api::ANSWER;
+use tollgate_tests::signals;
 
 use crate::failure::Failure;
-use crate::signals;
 use crate::stage::{Stage, Subscription};
 
 const LOOK_EVERY: Duration = Duration::from_millis(200);

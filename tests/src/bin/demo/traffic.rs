@@ -7,11 +7,11 @@ use std::thread;
 use std::time::Instant;
 
 use tollgate_tests::client::{self, Call, CallError, From, Reply};
+use tollgate_tests::signals;
 
 use crate::failure::Failure;
 use crate::ledger::Counters;
 use crate::progress::Progress;
-use crate::signals;
 use crate::stage::{Stage, Subscriber};
 
 /// What became of one subscriber's calls.

@@ -1,6 +1,7 @@
 //! The same plugin file in a real Envoy with two workers, before the real host.
 
 mod site;
+mod smoke;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Once;
 use std::time::Duration;
 
+use hyper::Response;
 use tollgate_host::core::gateways::GatewayAdded;
 use tollgate_host::core::subscriptions::SubscriptionAdded;
 use tollgate_host::core::usage::{PeriodUsage, UsageReport};
@@ -70,9 +71,18 @@ impl Site {
 
     /// The same, with the token that `token` makes of it.
     pub(super) fn start_with(token: impl FnOnce(&GatewayAdded) -> String) -> Self {
+        Self::start_as(CATALOG, &[], token)
+    }
+
+    /// The same before another catalog, with more words to `tollgate envoy-config`.
+    pub(super) fn start_as(
+        catalog_text: &str,
+        more: &[&str],
+        token: impl FnOnce(&GatewayAdded) -> String,
+    ) -> Self {
         let directory = StateDir::new("laws").unwrap();
         let catalog = directory.join("catalog.yaml");
-        fs::write(&catalog, CATALOG).unwrap();
+        fs::write(&catalog, catalog_text).unwrap();
         let api = SampleApi::start().unwrap();
         let program = build::host().unwrap_or_else(|error| panic!("{error}"));
         let data = directory.join("data");
@@ -80,19 +90,25 @@ impl Site {
             .unwrap_or_else(|error| panic!("{error}"));
         let added: GatewayAdded = host.ask(&["gateways", "add", "edge"]).unwrap();
         let plugin = build::plugin().unwrap_or_else(|error| panic!("{error}"));
-        let configuration = host.run(&[
-            "envoy-config",
-            "--plugin",
-            &plugin.to_string_lossy(),
-            "--upstream",
-            &api.address().to_string(),
-            "--host-address",
-            &host.address().to_string(),
-            "--listen",
-            &FREE_PORT.to_string(),
-            "--admin",
-            &FREE_PORT.to_string(),
-        ]);
+        let configuration = host.run(
+            &[
+                &[
+                    "envoy-config",
+                    "--plugin",
+                    &plugin.to_string_lossy(),
+                    "--upstream",
+                    &api.address().to_string(),
+                    "--host-address",
+                    &host.address().to_string(),
+                    "--listen",
+                    &FREE_PORT.to_string(),
+                    "--admin",
+                    &FREE_PORT.to_string(),
+                ],
+                more,
+            ]
+            .concat(),
+        );
         let file = directory.join("envoy.yaml");
         fs::write(&file, configuration.unwrap()).unwrap();
         let envoy = Envoy::start(installation(), &file, &token(&added), directory.path())
@@ -115,6 +131,17 @@ impl Site {
             label: of.id.clone(),
             answer,
         }
+    }
+
+    /// One call with these headers, and the whole answer.
+    pub(super) fn fetch(&self, path: &str, headers: &[(&str, &str)]) -> Response<String> {
+        let url = format!("http://{}{path}", self.envoy.listener());
+        let mut request = client::agent(SAID_WITHIN).get(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (parts, mut body) = request.call().unwrap().into_parts();
+        Response::from_parts(parts, body.read_to_string().unwrap())
     }
 
     /// Calls that reached the API, by a subscriber and status; 0 is a cut connection.

@@ -77,6 +77,8 @@ pub(crate) struct Calls {
     pub(crate) under_way: Vec<Call>,
     /// Answered at once to every new call, while set: an unknown or an empty cluster.
     pub(crate) refusal: Option<Status>,
+    /// Calls up to this number were collected by who carries them.
+    pub(crate) collected: u32,
     last_token: u32,
 }
 

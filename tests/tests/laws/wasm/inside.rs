@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use super::away::Baton;
 use super::clock::Clock;
 use super::dispatch::{Answer, Calls};
 use super::metrics::Metrics;
+use super::random::Random;
 use super::shared_data::SharedData;
 use super::stream::State;
 
@@ -21,6 +23,18 @@ pub(crate) struct Outside {
     pub(crate) random: Random,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) vm_configuration: Vec<u8>,
+    pub(crate) lies: Lies,
+}
+
+/// What a process shows its VMs that is not so, to see that somebody notices.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Lies {
+    /// A compare-and-swap always swaps.
+    pub(crate) lost_updates: bool,
+    /// The monotonic clock runs twice as fast.
+    pub(crate) fast_clock: bool,
+    /// Whatever the upstream answered was 200.
+    pub(crate) all_well: bool,
 }
 
 /// A process, in the hands of each of its VMs.
@@ -34,23 +48,6 @@ impl Shared {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Outside> {
         self.0.lock().expect("no test panics with a process locked")
-    }
-}
-
-/// Chance from a seed (`SplitMix64`).
-#[derive(Debug, Default)]
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn fill(&mut self, bytes: &mut [u8]) {
-        for chunk in bytes.chunks_mut(8) {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = self.0;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            let word = (z ^ (z >> 31)).to_le_bytes();
-            chunk.copy_from_slice(&word[..chunk.len()]);
-        }
     }
 }
 
@@ -79,8 +76,10 @@ pub(crate) struct Inside {
     pub(crate) effective: Option<u32>,
     /// The answer being delivered.
     pub(crate) answer: Option<Answer>,
-    /// The hostcall that shall trap, and how many of it pass before.
-    pub(crate) trap: Option<(&'static str, u32)>,
+    /// The hostcall that shall trap (any, if none is named), and how many of it pass before.
+    pub(crate) trap: Option<(Option<&'static str>, u32)>,
+    /// Held by a VM that works on a thread of its own.
+    pub(super) baton: Option<Baton>,
 }
 
 /// A trap that a test asked for.
@@ -109,15 +108,18 @@ impl Inside {
             effective: None,
             answer: None,
             trap: None,
+            baton: None,
         }
     }
 
     /// Every hostcall comes through here before it does anything.
     pub(crate) fn enter(&mut self, hostcall: &'static str) -> Result<(), Injected> {
+        if let Some(baton) = &mut self.baton {
+            baton.pass(hostcall);
+        }
         match &mut self.trap {
-            Some((name, 0)) if *name == hostcall => Err(Injected(hostcall)),
-            Some((name, passes)) if *name == hostcall => {
-                *passes -= 1;
+            Some((name, passes)) if name.is_none_or(|name| name == hostcall) => {
+                *passes = passes.checked_sub(1).ok_or(Injected(hostcall))?;
                 Ok(())
             }
             _ => Ok(()),

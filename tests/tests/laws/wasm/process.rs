@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::inside::{Inside, Outside, Random, Shared};
+use super::inside::{Inside, Lies, Outside, Shared};
+use super::random::Random;
+use super::workers::Worker;
 use super::{Answer, Call, Clock, Code, Status, Vm};
 
 /// How a process is started.
@@ -26,8 +28,8 @@ pub(crate) struct Setup {
 pub(crate) struct Process {
     code: &'static Code,
     root_id: String,
-    shared: Shared,
-    vms: Vec<Vm>,
+    pub(super) shared: Shared,
+    pub(super) workers: Vec<Worker>,
     lives: u32,
 }
 
@@ -41,25 +43,36 @@ impl Process {
             vm_configuration: setup.vm_configuration.into_bytes(),
             ..Outside::default()
         });
-        let mut process = Self { code, root_id: setup.root_id, shared, vms: Vec::new(), lives: 0 };
+        let root_id = setup.root_id;
+        let mut process = Self { code, root_id, shared, workers: Vec::new(), lives: 0 };
         drop(process.new_vm(0));
-        process.vms = (0..setup.vms).map(|vm| process.new_vm(vm)).collect();
+        process.workers = (0..setup.vms).map(|vm| Worker::Here(process.new_vm(vm))).collect();
         process
     }
 
     /// A worker's VM.
     pub(crate) fn vm(&mut self, vm: usize) -> &mut Vm {
-        &mut self.vms[vm]
+        self.workers[vm].here_mut().expect("a VM that is not away at work")
     }
 
     /// Puts a new VM in a worker's place, as Envoy does at the first request after a trap.
     pub(crate) fn reload(&mut self, vm: usize) {
-        self.vms[vm] = self.new_vm(vm);
+        self.workers[vm] = Worker::Here(self.new_vm(vm));
     }
 
     /// What the clocks show.
     pub(crate) fn clock(&self) -> Clock {
         self.shared.lock().clock
+    }
+
+    /// Shows its VMs what is not so.
+    pub(crate) fn lie(&mut self, lies: Lies) {
+        self.shared.lock().lies = lies;
+    }
+
+    /// Steps the wall clock to another time, as an operator or NTP may; no time passes.
+    pub(crate) fn step_wall_clock(&mut self, to: Duration) {
+        self.shared.lock().clock.wall = to;
     }
 
     /// Lets time pass: ticks and timeouts happen when they are due.
@@ -68,9 +81,9 @@ impl Process {
         while let Some(due) = self.next_due().filter(|due| *due <= end) {
             self.pass_until(due);
             self.time_out(due);
-            for vm in &mut self.vms {
+            for vm in self.workers.iter_mut().filter_map(Worker::here_mut) {
                 if vm.tick_due().is_some_and(|tick| tick <= due) {
-                    vm.tick(due);
+                    vm.tick();
                 }
             }
         }
@@ -79,7 +92,7 @@ impl Process {
 
     /// When something happens by itself next, on the monotonic clock.
     pub(crate) fn next_due(&self) -> Option<Duration> {
-        let ticks = self.vms.iter().filter_map(Vm::tick_due);
+        let ticks = self.workers.iter().filter_map(Worker::here).filter_map(Vm::tick_due);
         let outside = self.shared.lock();
         let timeouts = outside.calls.under_way.iter().map(|call| call.deadline);
         ticks.chain(timeouts).min()
@@ -88,6 +101,21 @@ impl Process {
     /// Calls that wait for an answer, oldest first.
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.shared.lock().calls.under_way.clone()
+    }
+
+    /// Calls made since this was last asked.
+    pub(crate) fn new_calls(&self) -> Vec<Call> {
+        let mut outside = self.shared.lock();
+        let calls = &mut outside.calls;
+        let new = calls.under_way.iter().filter(|call| call.token > calls.collected).cloned();
+        let new: Vec<Call> = new.collect();
+        calls.collected = new.iter().map(|call| call.token).fold(calls.collected, u32::max);
+        new
+    }
+
+    /// How many workers it has.
+    pub(crate) fn vms(&self) -> usize {
+        self.workers.len()
     }
 
     /// Ends a call. An answer to one that has ended already, or whose VM has, reaches nobody.
@@ -99,8 +127,8 @@ impl Process {
         };
         calls.remove(place);
         drop(outside);
-        if let Some(vm) = self.vms.get_mut(call.vm) {
-            vm.answer(call, answer);
+        if let Some(worker) = self.workers.get_mut(call.vm) {
+            worker.answer(call, answer);
         }
     }
 
@@ -118,6 +146,11 @@ impl Process {
     pub(crate) fn shared_value(&self, key: &[u8]) -> Option<Vec<u8>> {
         let outside = self.shared.lock();
         outside.data.get(key).map(|(value, _)| value.to_vec())
+    }
+
+    /// How often its VMs have written shared data.
+    pub(crate) fn writes(&self) -> u32 {
+        self.shared.lock().data.writes()
     }
 
     /// Whether any VM has written shared data or called anyone.

@@ -26,6 +26,11 @@ impl SharedData {
         self.values.is_empty()
     }
 
+    /// How many writes there were.
+    pub(crate) fn writes(&self) -> u32 {
+        self.last_cas
+    }
+
     /// Writes a value under the rules above.
     pub(crate) fn set(&mut self, key: &[u8], value: &[u8], cas: u32) -> Status {
         if let Some((_, current)) = self.values.get(key)

@@ -1,5 +1,7 @@
 //! One HTTP request through a VM: what came in, how far it got, how it ended.
 
+use std::collections::BTreeMap;
+
 use super::Pairs;
 
 /// A request as Envoy's filters see it.
@@ -84,6 +86,15 @@ pub(crate) enum End {
     Aborted,
 }
 
+/// What an upstream's answer was like.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Measured {
+    /// Bytes of request and response, headers included.
+    pub(crate) bytes: (u64, u64),
+    /// Headers of the response.
+    pub(crate) headers: Pairs,
+}
+
 /// What the VM's host knows of a stream.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -97,16 +108,37 @@ pub(crate) struct State {
     pub(crate) upstream: bool,
     /// Headers can no longer be changed: the stream is being logged.
     pub(crate) logging: bool,
+    /// What the answer was like, once there is one.
+    pub(crate) measured: Measured,
+    /// Properties that the plugin has set, by their dotted paths.
+    pub(crate) notes: BTreeMap<String, Vec<u8>>,
 }
 
 impl State {
     pub(crate) fn new(headers: Pairs, progress: Progress) -> Self {
-        Self { headers, progress, reply: None, status: None, upstream: false, logging: false }
+        Self {
+            headers,
+            progress,
+            reply: None,
+            status: None,
+            upstream: false,
+            logging: false,
+            measured: Measured::default(),
+            notes: BTreeMap::new(),
+        }
     }
 
     /// A property by its dotted path: integers are 8 bytes, little-endian.
     pub(crate) fn property(&self, path: &str) -> Option<Vec<u8>> {
+        let (request, response) = self.measured.bytes;
+        if let Some(name) = path.strip_prefix("response.headers.") {
+            let mut headers = self.measured.headers.iter();
+            let (_, value) = headers.find(|(known, _)| known == name.as_bytes())?;
+            return Some(value.clone());
+        }
         match path {
+            "request.total_size" => Some(request.to_le_bytes().to_vec()),
+            "response.total_size" => Some(response.to_le_bytes().to_vec()),
             "response.code" => Some(u64::from(self.status?).to_le_bytes().to_vec()),
             "upstream.address" if self.upstream => Some(b"127.0.0.1:8081".to_vec()),
             _ => None,

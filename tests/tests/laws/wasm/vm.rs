@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use wasmtime::{Instance, Store, WasmParams, WasmResults};
 
+use super::away::{Baton, Work};
 use super::inside::{Injected, Inside, Tick};
 use super::stream::State;
-use super::{Answer, Call, Code, End, Progress, Reply, Request, Stream};
+use super::{Answer, Call, Code, End, Measured, Progress, Reply, Request, Stream};
 
 /// What a callback returns to let a request go on.
 const CONTINUE: u32 = 0;
@@ -49,7 +50,42 @@ impl Vm {
 
     /// Lets the hostcall `name` trap, after `passes` of them that do not.
     pub(crate) fn trap_at(&mut self, name: &'static str, passes: u32) {
-        self.store.data_mut().trap = Some((name, passes));
+        self.store.data_mut().trap = Some((Some(name), passes));
+    }
+
+    /// Lets a hostcall trap, whichever it is, after `passes` that do not.
+    pub(crate) fn trap_after(&mut self, passes: u32) {
+        self.store.data_mut().trap = Some((None, passes));
+    }
+
+    /// No trap that was asked for happens any more.
+    pub(crate) fn disarm(&mut self) {
+        self.store.data_mut().trap = None;
+    }
+
+    /// The stream that the next request will be.
+    pub(super) fn next_stream(&self) -> Stream {
+        Stream(self.last_context + 1)
+    }
+
+    /// Runs a callback, and those that Envoy has follow it.
+    pub(super) fn work(&mut self, work: Work) {
+        match work {
+            Work::Request(request) => {
+                self.request(request);
+            }
+            Work::Finish(stream, end, measured) => self.finish_measured(stream, end, measured),
+            Work::Tick => self.tick(),
+            Work::Answer(call, answer) => self.answer(&call, answer),
+        }
+    }
+
+    pub(super) fn take_baton(&mut self, baton: Baton) {
+        self.store.data_mut().baton = Some(baton);
+    }
+
+    pub(super) fn drop_baton(&mut self) {
+        self.store.data_mut().baton = None;
     }
 
     /// A request arrives. It has no body.
@@ -84,6 +120,11 @@ impl Vm {
 
     /// A request ends without the plugin. One that its VM took down stays as it is.
     pub(crate) fn finish(&mut self, stream: Stream, end: End) {
+        self.finish_measured(stream, end, Measured::default());
+    }
+
+    /// The same, with an answer that is worth measuring.
+    pub(crate) fn finish_measured(&mut self, stream: Stream, end: End, measured: Measured) {
         let Some(state) = self.store.data_mut().streams.get_mut(&stream.0) else {
             assert_eq!(self.progress(stream), Progress::Died, "a stream ends once");
             return;
@@ -98,6 +139,7 @@ impl Vm {
             End::NoUpstream(status) => (Some(status.into()), false),
             End::Aborted => (None, forwarded),
         };
+        state.measured = measured;
         self.close(stream);
     }
 
@@ -106,10 +148,13 @@ impl Vm {
         self.store.data().tick.filter(|_| self.alive).map(|tick| tick.due)
     }
 
-    pub(super) fn tick(&mut self, now: Duration) {
+    /// Envoy sets the timer again when the callback has returned.
+    pub(super) fn tick(&mut self) {
         let root = self.store.data().root;
         self.call::<_, ()>(root, "proxy_on_tick", root);
-        if let Some(Tick { every, due }) = &mut self.store.data_mut().tick {
+        let inside = self.store.data_mut();
+        let now = inside.shared.lock().clock.monotonic;
+        if let Some(Tick { every, due }) = &mut inside.tick {
             *due = now + *every;
         }
         self.end_answered();
@@ -130,7 +175,7 @@ impl Vm {
     }
 
     fn open(&mut self, request: Request, progress: Progress) -> Stream {
-        let stream = Stream(self.last_context + 1);
+        let stream = self.next_stream();
         if self.alive {
             let state = State::new(request.headers, progress);
             self.store.data_mut().streams.insert(stream.0, state);

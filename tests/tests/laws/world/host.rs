@@ -9,12 +9,12 @@ use tollgate_host::core::gateways::AddGateway;
 use tollgate_host::core::id::KeyId;
 use tollgate_host::core::secret::{AsGateway, Clear};
 use tollgate_host::core::subscriptions::AddSubscription;
-use tollgate_host::core::{Kind, Request, apply};
+use tollgate_host::core::{Kind, Refusal, Request, apply};
 use tollgate_host::store::{Birth, Store};
 use tollgate_pricing::id::SubscriptionId;
 use tollgate_pricing::sync::SyncRequest;
 
-use crate::wasm::{self, Answer};
+use crate::wasm::{self, Answer, Random};
 
 /// A subscription somebody has just made.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ pub(crate) struct Host {
     pub(crate) gateway_token: String,
     /// Whose the keys are that were made here.
     owners: BTreeMap<String, SubscriptionId>,
-    made: u8,
+    made: u64,
 }
 
 impl Host {
@@ -66,6 +66,8 @@ impl Host {
             product: product.to_owned(),
             consumer: "acme".to_owned(),
             name: None,
+            submitted: false,
+            expires: None,
             random: self.random(),
         };
         let added = self.ask(request, now);
@@ -76,8 +78,15 @@ impl Host {
 
     /// Asks the core what it must not refuse.
     pub(super) fn ask<R: Request>(&mut self, request: R, now: Duration) -> R::Answer {
+        self.try_ask(request, now).unwrap_or_else(|refusal| panic!("the core refused: {refusal}"))
+    }
+
+    pub(super) fn try_ask<R: Request>(
+        &mut self,
+        request: R,
+        now: Duration,
+    ) -> Result<R::Answer, Refusal> {
         apply(&mut self.store, timestamp(now), request)
-            .unwrap_or_else(|refusal| panic!("the core refused: {refusal}"))
     }
 
     /// One POST to the sync endpoint, as the edge answers it.
@@ -113,7 +122,9 @@ impl Host {
 
     fn random(&mut self) -> [u8; 16] {
         self.made += 1;
-        [self.made; 16]
+        let mut random = [0; 16];
+        Random(self.made).fill(&mut random);
+        random
     }
 }
 

@@ -5,8 +5,10 @@
 //! [`host`] is the core; [`books`] compares what callers saw with what the ledger holds.
 
 mod books;
+mod carry;
 mod host;
 mod network;
+mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
@@ -14,10 +16,14 @@ use std::time::Duration;
 
 use tollgate_pricing::id::SubscriptionId;
 
-use crate::wasm::{Clock, Code, End, Process, Progress, Reply, Request, Setup, Stream};
+use crate::wasm::{
+    Answer, Call, Clock, Code, End, Measured, Order, Process, Progress, Reply, Request, Setup,
+    Stream, Work,
+};
 use books::{Ending, Tally};
 pub(crate) use host::{Host, Subscribed};
 pub(crate) use network::{Message, Network};
+pub(crate) use wire::{Weather, Wire};
 
 /// How long the gate may hold a request back: two bounded waits of 2 s, and some.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -100,7 +106,11 @@ pub(crate) struct World {
     pub(crate) messages: Vec<Message>,
     /// A VM of every process whose messages reach nobody.
     pub(crate) deaf: Option<usize>,
+    /// A network with distances, instead.
+    pub(crate) wire: Option<Wire>,
     processes: Vec<Process>,
+    /// Which life of its each process is in.
+    born: Vec<u64>,
     lives: u64,
     clock: Clock,
     tallies: BTreeMap<SubscriptionId, Tally>,
@@ -117,7 +127,9 @@ impl World {
             network: Network::Up,
             messages: Vec::new(),
             deaf: None,
+            wire: None,
             processes: Vec::new(),
+            born: Vec::new(),
             lives: 0,
             clock,
             tallies: BTreeMap::new(),
@@ -148,21 +160,31 @@ impl World {
 
     /// The same, with a token of its own.
     pub(crate) fn start_with_token(&mut self, token: &str) -> usize {
-        let process = self.new_process(token);
+        self.start_with(token, 2)
+    }
+
+    /// The same, with so many VMs.
+    pub(crate) fn start_with(&mut self, token: &str, vms: usize) -> usize {
+        let process = self.new_process(token, vms);
         self.processes.push(process);
+        self.born.push(self.lives);
         self.processes.len() - 1
     }
 
     /// A process ends as if killed, and another one starts in its place.
     pub(crate) fn restart(&mut self, number: usize) {
         let token = self.host.gateway_token.clone();
-        self.processes[number] = self.new_process(&token);
+        let vms = self.processes[number].vms();
+        self.processes[number] = self.new_process(&token, vms);
+        self.born[number] = self.lives;
+        // Streams of the old one have the numbers of coming ones.
+        self.let_through.retain(|open| open.at.0 != number);
     }
 
-    fn new_process(&mut self, token: &str) -> Process {
+    fn new_process(&mut self, token: &str, vms: usize) -> Process {
         self.lives += 1;
         let setup = Setup {
-            vms: 2,
+            vms,
             vm_configuration: r#"{"cluster":"tollgate_host","authority":"tollgate-host"}"#.into(),
             environment: vec![("TOLLGATE_GATEWAY_TOKEN".into(), token.into())],
             root_id: "gate".into(),
@@ -182,6 +204,11 @@ impl World {
         self.clock.wall
     }
 
+    /// Since the machines started.
+    pub(crate) fn monotonic(&self) -> Duration {
+        self.clock.monotonic
+    }
+
     /// Subscribes somebody to a product.
     pub(crate) fn subscribe(&mut self, product: &str) -> Subscribed {
         self.host.subscribe(product, self.clock.wall)
@@ -192,12 +219,21 @@ impl World {
         self.host.ask(request, self.clock.wall)
     }
 
+    /// Asks the core for what it may refuse.
+    pub(crate) fn try_ask<R: tollgate_host::core::Request>(
+        &mut self,
+        request: R,
+    ) -> Result<R::Answer, tollgate_host::core::Refusal> {
+        self.host.try_ask(request, self.clock.wall)
+    }
+
     /// Lets time pass everywhere, and messages arrive as the network has it.
     pub(crate) fn run(&mut self, by: Duration) {
         let end = self.clock.monotonic + by;
         self.carry();
         while self.clock.monotonic < end {
-            let due = self.processes.iter().filter_map(Process::next_due).min();
+            let due = self.processes.iter().filter_map(Process::next_due);
+            let due = due.chain(self.wire.as_ref().and_then(Wire::next_due)).min();
             let next = due.map_or(end, |due| due.clamp(self.clock.monotonic, end));
             let step = next - self.clock.monotonic;
             for process in &mut self.processes {
@@ -223,13 +259,45 @@ impl World {
         open
     }
 
-    /// How far it has got.
+    /// The API ends a call that was let through, as soon as its VM gets to it.
+    pub(crate) fn ending(&mut self, open: Open, end: End) -> Work {
+        assert!(self.let_through.remove(&open), "a call that was let through");
+        if let Some(owner) = open.owner {
+            self.tallies.entry(owner).or_default().add(Ending::of(end));
+        }
+        Work::Finish(open.stream, end, Measured::default())
+    }
+
+    /// VMs of a process work at the same time, in this order: the requests among what they do.
+    pub(crate) fn together(
+        &mut self,
+        process: usize,
+        works: Vec<(usize, Work)>,
+        order: &mut Order,
+    ) -> Vec<Open> {
+        let mut opened = Vec::new();
+        for (vm, work) in works {
+            let owner = match &work {
+                Work::Request(request) => Some(self.host.owner_of(request)),
+                Work::Finish(..) | Work::Tick | Work::Answer(..) => None,
+            };
+            let stream = self.processes[process].begin(vm, work);
+            opened.extend(owner.map(|owner| Open { at: At(process, vm), stream, owner }));
+        }
+        self.processes[process].finish_all(order);
+        for open in &opened {
+            self.progress(*open);
+        }
+        opened
+    }
+
+    /// How far it has got; while its VM is away at work, it has got nowhere.
     pub(crate) fn progress(&mut self, open: Open) -> Progress {
-        let progress = self.processes[open.at.0].vm(open.at.1).progress(open.stream);
-        if progress == Progress::Forwarded {
+        let progress = self.processes[open.at.0].progress(open.at.1, open.stream);
+        if progress == Some(Progress::Forwarded) {
             self.let_through.insert(open);
         }
-        progress
+        progress.unwrap_or(Progress::Paused)
     }
 
     /// A whole call, which the API answers with 200 if it gets there.
@@ -298,23 +366,14 @@ impl World {
         }
     }
 
-    /// Carries what was sent to the host and back, until nothing is sent any more.
-    fn carry(&mut self) {
-        for number in 0..self.processes.len() {
-            let mut carried = BTreeSet::new();
-            loop {
-                let calls = self.processes[number].calls();
-                let Some(call) = calls.into_iter().find(|call| carried.insert(call.token)) else {
-                    break;
-                };
-                let network = if self.deaf == Some(call.vm) { Network::Down } else { self.network };
-                let (message, answer) =
-                    network::carry(network, &mut self.host, &call, self.clock.wall);
-                self.messages.extend(message);
-                if let Some(answer) = answer {
-                    self.processes[number].answer(&call, answer);
-                }
-            }
-        }
+    /// What the host answers to the calls of a process that are under way. It is not delivered.
+    pub(crate) fn answers(&mut self, process: usize) -> Vec<(Call, Answer)> {
+        let calls = self.processes[process].calls();
+        let mut answered = |call: Call| {
+            let now = self.clock.wall;
+            let (_, answer) = network::carry(Network::Up, &mut self.host, &call, now);
+            (call, answer.expect("the network is up"))
+        };
+        calls.into_iter().map(&mut answered).collect()
     }
 }

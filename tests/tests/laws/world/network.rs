@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use tollgate_pricing::sync::{SYNC_PATH, SyncRequest};
+use tollgate_pricing::sync::{SYNC_PATH, SyncAnswer, SyncRequest};
 
 use super::Host;
+use crate::seeds::Wrong;
 use crate::wasm::{Answer, Call};
 
 /// A way for messages to go.
@@ -32,6 +33,48 @@ pub(crate) struct Message {
     pub(crate) request: SyncRequest,
 }
 
+/// A sync in a call, and whose it is.
+fn read(call: &Call) -> (&str, SyncRequest) {
+    assert_eq!(call.cluster, "tollgate_host");
+    assert_eq!(call.header(":method"), Some("POST"));
+    assert_eq!(call.header(":authority"), Some("tollgate-host"));
+    assert_eq!(call.header(":path"), Some(SYNC_PATH));
+    let request = serde_json::from_slice(&call.body).expect("a sync request");
+    let token = call
+        .header("authorization")
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .expect("a bearer token");
+    (token, request)
+}
+
+/// What the host answers.
+pub(super) struct Delivered {
+    pub(super) answer: Answer,
+    /// Whether it calls any units back.
+    pub(super) calls_back: bool,
+}
+
+/// A call reaches the host, which may be wrong on purpose.
+pub(super) fn deliver(
+    host: &mut Host,
+    call: &Call,
+    now: Duration,
+    wrong: Option<Wrong>,
+) -> Delivered {
+    let (token, request) = read(call);
+    let requests = wrong.map_or_else(|| vec![request.clone()], |wrong| wrong.requests(&request));
+    let answers = requests.into_iter().map(|request| host.sync(token, request, now));
+    let mut answer = answers.last().expect("one at least");
+    let Ok(mut said) = serde_json::from_slice::<SyncAnswer>(&answer.body) else {
+        return Delivered { answer, calls_back: false };
+    };
+    if let Some(wrong) = wrong {
+        said = wrong.answer(&request, said);
+        answer = Answer::json(200, serde_json::to_vec(&said).expect("JSON"));
+    }
+    Delivered { answer, calls_back: !said.recalls.is_empty() }
+}
+
 /// Carries one call. No answer means that it is still under way. No message means that the call
 /// was not a sync at all, which no host would understand.
 pub(super) fn carry(
@@ -40,16 +83,8 @@ pub(super) fn carry(
     call: &Call,
     now: Duration,
 ) -> (Option<Message>, Option<Answer>) {
-    assert_eq!(call.cluster, "tollgate_host");
-    assert_eq!(call.header(":method"), Some("POST"));
-    assert_eq!(call.header(":authority"), Some("tollgate-host"));
-    assert_eq!(call.header(":path"), Some(SYNC_PATH));
-    let request: SyncRequest = serde_json::from_slice(&call.body).expect("a sync request");
+    let (token, request) = read(call);
     let message = Message { request: request.clone() };
-    let token = call
-        .header("authorization")
-        .and_then(|value| value.strip_prefix("Bearer "))
-        .expect("a bearer token");
     let answer = match network {
         Network::Up => Some(host.sync(token, request, now)),
         Network::Down => Some(Answer::no_connection()),

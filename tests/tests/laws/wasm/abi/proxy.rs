@@ -7,7 +7,7 @@ use wasmtime::Linker;
 use super::{Fault, Host, Outcome, functions, pairs};
 use crate::wasm::clock::nanoseconds;
 use crate::wasm::dispatch::Call;
-use crate::wasm::inside::{Inside, Tick};
+use crate::wasm::inside::{Inside, Outside, Tick};
 use crate::wasm::stream::{Progress, Reply};
 use crate::wasm::{Pairs, Status};
 
@@ -34,6 +34,8 @@ pub(super) fn link(linker: &mut Linker<Inside>) -> wasmtime::Result<()> {
         proxy_remove_header_map_value(map: u32, at: u32, length: u32) => Host::remove_header;
         proxy_get_property(at: u32, length: u32, address_at: u32, length_at: u32)
             => Host::property;
+        proxy_set_property(p_at: u32, p_len: u32, v_at: u32, v_len: u32)
+            => Host::set_property;
         proxy_send_local_response(status: u32, d_at: u32, d_len: u32, b_at: u32, b_len: u32,
             h_at: u32, h_len: u32, grpc: u32) => Host::reply;
         proxy_continue_stream(kind: u32) => Host::resume;
@@ -174,11 +176,22 @@ impl Host<'_> {
 
     fn property(&mut self, at: u32, length: u32, address_at: u32, length_at: u32) -> Outcome {
         let path = self.read_text(at, length)?.replace('\0', ".");
+        let all_well = self.outside(|outside| outside.lies.all_well);
         let value = match path.as_str() {
+            "response.code" if all_well => Some(200_u64.to_le_bytes().to_vec()),
             "plugin_root_id" => Some(self.inside().root_id.clone().into_bytes()),
             path => self.inside().stream().and_then(|stream| stream.property(path)),
         };
         self.give(&value.ok_or(Status::NotFound)?, address_at, length_at)
+    }
+
+    /// Envoy keeps it in the stream's filter state, under `wasm.`; a root context has none.
+    fn set_property(&mut self, p_at: u32, p_len: u32, v_at: u32, v_len: u32) -> Outcome {
+        let (path, value) =
+            (self.read_text(p_at, p_len)?.replace('\0', "."), self.read(v_at, v_len)?);
+        let stream = self.inside().stream().ok_or(Status::NotFound)?;
+        stream.notes.insert(path, value);
+        Ok(())
     }
 
     #[expect(clippy::too_many_arguments, reason = "the ABI has them")]
@@ -286,7 +299,11 @@ impl Host<'_> {
         cas: u32,
     ) -> Outcome {
         let (key, value) = (self.read(k_at, k_len)?, self.read(v_at, v_len)?);
-        match self.outside(|outside| outside.data.set(&key, &value, cas)) {
+        let set = |outside: &mut Outside| {
+            let cas = if outside.lies.lost_updates { 0 } else { cas };
+            outside.data.set(&key, &value, cas)
+        };
+        match self.outside(set) {
             Status::Ok => Ok(()),
             refused => Err(refused.into()),
         }

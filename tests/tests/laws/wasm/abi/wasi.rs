@@ -103,9 +103,10 @@ impl Host<'_> {
     }
 
     fn clock_time(&mut self, clock: u32, _precision: u64, time_at: u32) -> Outcome {
-        let now = self.outside(|outside| outside.clock);
+        let (now, lies) = self.outside(|outside| (outside.clock, outside.lies));
         let time = match clock {
             CLOCK_WALL => now.wall,
+            CLOCK_MONOTONIC if lies.fast_clock => now.monotonic * 2,
             CLOCK_MONOTONIC => now.monotonic,
             _ => return Err(Fault::Code(NOT_SUPPORTED)),
         };

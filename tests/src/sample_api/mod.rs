@@ -1,14 +1,18 @@
 //! The API behind the gateway: answers what the caller asks for, and counts what reached it.
 //!
-//! A caller asks for an answer in the header [`ANSWER`] and names itself in [`LABEL`].
+//! A caller asks for an answer in the header [`ANSWER`], for its size in [`BYTES`] and for units in
+//! [`UNITS`], and names itself in [`LABEL`]. The arrival of a call with a [`NUMBER`] is timed; of one
+//! with [`KEEP`], all is kept that came.
 
-use std::collections::BTreeMap;
+mod seen;
+
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
+use std::time::Instant;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -19,6 +23,10 @@ use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 
+pub use seen::{Arrival, Counts, Kept};
+
+use seen::Seen;
+
 /// The request header that says how to answer: a status, or `cut`; 200 without it.
 pub const ANSWER: &str = "x-demo-answer";
 const CUT: &str = "cut";
@@ -26,8 +34,18 @@ const CUT: &str = "cut";
 pub const LABEL: &str = "x-demo-subscription";
 /// The header on every answer of the sample API, and on nobody else's.
 pub const SIGNATURE: &str = "x-sample-api";
-/// Counters kept apart; callers past it are counted together, without a name.
-const MAX_COUNTERS: usize = 10_000;
+/// The request header with a number of the caller's, under which the call's arrival is noted.
+pub const NUMBER: &str = "x-demo-number";
+/// The request header that has the request itself kept.
+pub const KEEP: &str = "x-demo-keep";
+/// The request header that says how long the answer's body is.
+pub const BYTES: &str = "x-demo-bytes";
+/// The request header whose value the answer carries in [`UNITS_USED`].
+pub const UNITS: &str = "x-demo-units";
+/// The response header that says what a call used, if the caller asked for it.
+pub const UNITS_USED: &str = "x-units";
+/// The longest body that is answered.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 /// How the sample API answers a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,14 +78,11 @@ impl Answer {
     }
 }
 
-/// Calls that reached the sample API, by caller and status; 0 is a cut connection.
-pub type Counts = BTreeMap<(String, u16), u64>;
-
 /// A running sample API. Dropping it stops it.
 #[derive(Debug)]
 pub struct SampleApi {
     address: SocketAddr,
-    counts: Arc<Mutex<Counts>>,
+    seen: Arc<Seen>,
     // Closed by dropping it; the server's thread ends with its runtime then.
     _running: oneshot::Sender<Infallible>,
 }
@@ -78,10 +93,10 @@ impl SampleApi {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let counts = Arc::<Mutex<Counts>>::default();
+        let seen = Arc::<Seen>::default();
         let (running, stop) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-        let shared = Arc::clone(&counts);
+        let shared = Arc::clone(&seen);
         thread::Builder::new().name("sample-api".into()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
@@ -90,7 +105,7 @@ impl SampleApi {
                 }
             });
         })?;
-        Ok(Self { address, counts, _running: running })
+        Ok(Self { address, seen, _running: running })
     }
 
     /// Where it answers.
@@ -100,11 +115,21 @@ impl SampleApi {
 
     /// What reached it so far.
     pub fn counts(&self) -> Counts {
-        lock(&self.counts).clone()
+        self.seen.counts()
+    }
+
+    /// When numbered calls arrived, in that order.
+    pub fn arrivals(&self) -> Vec<Arrival> {
+        self.seen.arrivals()
+    }
+
+    /// The requests that were to be kept, in the order of their arrival.
+    pub fn kept(&self) -> Vec<Kept> {
+        self.seen.kept()
     }
 }
 
-async fn serve(listener: TcpListener, counts: Arc<Mutex<Counts>>) {
+async fn serve(listener: TcpListener, seen: Arc<Seen>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
         return;
     };
@@ -112,9 +137,11 @@ async fn serve(listener: TcpListener, counts: Arc<Mutex<Counts>>) {
         let Ok((stream, _)) = listener.accept().await else {
             continue;
         };
-        let counts = Arc::clone(&counts);
+        // Small answers, and a caller that waits for each.
+        let _ = stream.set_nodelay(true);
+        let seen = Arc::clone(&seen);
         tokio::spawn(async move {
-            let service = service_fn(move |request| answer(request, Arc::clone(&counts)));
+            let service = service_fn(move |request| answer(request, Arc::clone(&seen)));
             // An error here is the cut that was asked for, or a caller that went away.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
@@ -135,23 +162,40 @@ impl std::error::Error for CutAsAsked {}
 
 async fn answer(
     request: Request<Incoming>,
-    counts: Arc<Mutex<Counts>>,
+    seen: Arc<Seen>,
 ) -> Result<Response<Full<Bytes>>, CutAsAsked> {
-    let label = header(request.headers(), LABEL).unwrap_or_default();
-    let asked = Answer::asked(request.headers());
+    let at = Instant::now();
+    let (parts, mut body) = request.into_parts();
+    let headers = &parts.headers;
+    if let Some(number) = number(headers, NUMBER) {
+        seen.arrived(number, at);
+    }
+    let label = header(headers, LABEL).unwrap_or_default();
+    let asked = Answer::asked(headers);
+    let bytes = number(headers, BYTES).and_then(|it| usize::try_from(it).ok());
+    let units = headers.get(UNITS).cloned();
+    if headers.contains_key(KEEP) {
+        seen.keep(Kept { method: parts.method, uri: parts.uri, headers: parts.headers });
+    }
     // Read to its end, so that the whole call has arrived before it is counted.
-    let mut body = request.into_body();
     while let Some(Ok(_)) = body.frame().await {}
     let Answer::Status(status) = asked else {
-        count(&counts, label, 0);
+        seen.count(label, 0);
         return Err(CutAsAsked);
     };
-    count(&counts, label, status.as_u16());
-    let mut response = Response::new(Full::from(format!("{{\"answer\":{}}}\n", status.as_u16())));
+    seen.count(label, status.as_u16());
+    let text = match bytes {
+        Some(bytes) => " ".repeat(bytes.min(MAX_BODY_BYTES)),
+        None => format!("{{\"answer\":{}}}\n", status.as_u16()),
+    };
+    let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(SIGNATURE, HeaderValue::from_static("1"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(units) = units {
+        headers.insert(UNITS_USED, units);
+    }
     Ok(response)
 }
 
@@ -159,18 +203,8 @@ fn header(headers: &HeaderMap, name: &str) -> Option<String> {
     Some(String::from_utf8_lossy(headers.get(name)?.as_bytes()).into_owned())
 }
 
-fn count(counts: &Mutex<Counts>, label: String, status: u16) {
-    let mut counts = lock(counts);
-    let mut key = (label, status);
-    if counts.len() >= MAX_COUNTERS && !counts.contains_key(&key) {
-        key.0.clear();
-    }
-    *counts.entry(key).or_default() += 1;
-}
-
-/// A count is one addition: a thread that panicked cannot have left half of one.
-fn lock(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
-    counts.lock().unwrap_or_else(PoisonError::into_inner)
+fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
+    headers.get(name)?.to_str().ok()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Ctrl-C and its kin: noted, and acted upon where the demo can end in good order.
+//! Ctrl-C and its kin: noted, and acted upon where a program can end what it started in good order.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -6,13 +6,16 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::failure::Failure;
-
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// The program was asked to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("interrupted")]
+pub struct Interrupted;
+
 /// Notes signals from now on, instead of dying of them.
-pub(crate) fn listen() {
+pub fn listen() {
     thread::spawn(|| {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else {
             return;
@@ -35,17 +38,17 @@ pub(crate) fn listen() {
     });
 }
 
-/// Whether the demo was asked to end.
-pub(crate) fn interrupted() -> bool {
+/// Whether the program was asked to end.
+pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
-/// Sleeps, unless the demo is asked to end.
-pub(crate) fn pause(time: Duration) -> Result<(), Failure> {
+/// Sleeps, unless the program is asked to end.
+pub fn pause(time: Duration) -> Result<(), Interrupted> {
     let until = Instant::now() + time;
     loop {
         if interrupted() {
-            return Err(Failure::Interrupted);
+            return Err(Interrupted);
         }
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
