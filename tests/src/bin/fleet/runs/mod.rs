@@ -1,0 +1,134 @@
+//! The runs, each with a catalog, a fleet and a ledger of its own.
+
+mod changes;
+mod killed;
+mod outage;
+mod quota;
+mod spray;
+mod window;
+
+use tollgate_tests::paths::StateDir;
+
+use crate::How;
+use crate::failure::Failure;
+use crate::load::{Answer, Call};
+use crate::report::Report;
+use crate::stage::{Parts, Stage};
+
+/// Connections on each gateway: many times its workers.
+pub(crate) const CONNECTIONS: u32 = 64;
+
+/// Something to prove.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    catalog: &'static str,
+    play: fn(&mut Stage, How, &mut Report) -> Result<(), Failure>,
+}
+
+impl Run {
+    /// Starts everything, plays, and ends everything.
+    pub(crate) fn make(
+        &self,
+        parts: Parts,
+        how: How,
+        directory: &StateDir,
+        report: &mut Report,
+    ) -> Result<(), Failure> {
+        let mut stage = Stage::set(parts, self.catalog, directory.path())?;
+        (self.play)(&mut stage, how, report)
+    }
+}
+
+/// All of them, in the order in which they are made.
+pub(crate) const RUNS: [Run; 11] = [
+    Run {
+        name: "quota",
+        about: "two gateways use up a quota of 10,000 together",
+        catalog: quota::CATALOG,
+        play: quota::together,
+    },
+    Run {
+        name: "quota-recall",
+        about: "one gateway is idle and holds units that the other needs",
+        catalog: quota::CATALOG,
+        play: quota::one_sided,
+    },
+    Run {
+        name: "window-fleet",
+        about: "1,000 calls per 10 s over both gateways, under continuous load",
+        catalog: window::FLEET,
+        play: window::fleet,
+    },
+    Run {
+        name: "window-gateway",
+        about: "1,000 calls per 10 s at each gateway, under continuous load",
+        catalog: window::GATEWAY,
+        play: window::gateway,
+    },
+    Run {
+        name: "killed",
+        about: "both gateways are killed midway through a quota of 10,000, and started again",
+        catalog: quota::CATALOG,
+        play: killed::play,
+    },
+    Run {
+        name: "outage-frozen",
+        about: "the host hangs for 30 s under load, and goes on",
+        catalog: outage::CATALOG,
+        play: outage::frozen,
+    },
+    Run {
+        name: "outage-killed",
+        about: "the host is killed under load, and comes back on its data after 30 s",
+        catalog: outage::CATALOG,
+        play: outage::killed,
+    },
+    Run {
+        name: "changes",
+        about: "keys, states, plans and limits change under load",
+        catalog: changes::CATALOG,
+        play: changes::play,
+    },
+    Run {
+        name: "spray",
+        about: "5,000 keys a second that nobody could have made",
+        catalog: spray::CATALOG,
+        play: spray::nonsense,
+    },
+    Run {
+        name: "spray-unknown",
+        about: "5,000 keys a second with the right checksum, each looked up",
+        catalog: spray::CATALOG,
+        play: spray::unknown,
+    },
+    Run {
+        name: "spray-imported",
+        about: "5,000 keys a second where keys may look like anything, each looked up",
+        catalog: spray::IMPORTED,
+        play: spray::nonsense,
+    },
+];
+
+/// Calls by answer, for people: `3 x 200 by the API, …`, most first.
+pub(crate) fn tally<'a>(calls: impl IntoIterator<Item = &'a Call>) -> String {
+    let mut counts = std::collections::BTreeMap::<Answer, u64>::new();
+    for call in calls {
+        *counts.entry(call.answer).or_default() += 1;
+    }
+    let mut counts: Vec<(Answer, u64)> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let words: Vec<String> =
+        counts.iter().map(|(answer, count)| format!("{count} x {}", word(*answer))).collect();
+    words.join(", ")
+}
+
+fn word(answer: Answer) -> String {
+    match answer {
+        Answer::Api(status) => format!("{status} by the API"),
+        Answer::Gate(status, reason) => format!("{status} {}", reason.as_str()),
+        Answer::Envoy(status) => format!("{status} by Envoy"),
+        Answer::Nobody => "no answer".to_owned(),
+    }
+}
