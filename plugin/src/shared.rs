@@ -14,10 +14,10 @@ use crate::host::{Cas, Host, Lost};
 use crate::record::{Damaged, Record};
 
 /// Keys begin with a name and the schema, so that other plugins and later versions do not meet.
-const BOOT: &[u8] = b"tollgate/2/boot";
-const HEAD: &[u8] = b"tollgate/2/head";
-const CATALOG: &[u8] = b"tollgate/2/catalog";
-const ELECTED: &[u8] = b"tollgate/2/elected";
+const BOOT: &[u8] = b"tollgate/3/boot";
+const HEAD: &[u8] = b"tollgate/3/head";
+const CATALOG: &[u8] = b"tollgate/3/catalog";
+const ELECTED: &[u8] = b"tollgate/3/elected";
 
 /// Tries of a compare-and-swap before giving up: each lost one means another VM got ahead.
 pub const MAX_TRIES: usize = 64;
@@ -203,7 +203,7 @@ impl PublishedKey {
 /// Notes that a record cannot be read. True for the first of the process that does: whose turn it
 /// is to say so.
 pub fn note_damage(host: &impl Host, id: SubscriptionId) -> bool {
-    let name = [b"tollgate/2/damaged/", id.0.to_le_bytes().as_slice()].concat();
+    let name = [b"tollgate/3/damaged/", id.0.to_le_bytes().as_slice()].concat();
     host.shared_get(&name).is_none() && host.shared_set(&name, &[1], Cas::ABSENT).is_ok()
 }
 
@@ -327,15 +327,15 @@ fn read_json<T: DeserializeOwned>(host: &impl Host, key: &[u8]) -> Option<(Optio
 }
 
 fn key_name(key: KeyHash) -> Vec<u8> {
-    [b"tollgate/2/key/", key.0.as_slice()].concat()
+    [b"tollgate/3/key/", key.0.as_slice()].concat()
 }
 
 fn record_name(id: SubscriptionId) -> Vec<u8> {
-    [b"tollgate/2/record/", id.0.to_le_bytes().as_slice()].concat()
+    [b"tollgate/3/record/", id.0.to_le_bytes().as_slice()].concat()
 }
 
 fn page_name(page: u32) -> Vec<u8> {
-    [b"tollgate/2/directory/", page.to_le_bytes().as_slice()].concat()
+    [b"tollgate/3/directory/", page.to_le_bytes().as_slice()].concat()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::rc::Rc;
 
 use tollgate_pricing::gate::{
-    Answers, Api, GateCatalog, GateProduct, KeyPlaces, Limit, Meter, OnOutage, Operation,
+    Answers, Api, Billable, GateCatalog, GateProduct, KeyPlaces, Limit, Meter, OnOutage, Operation,
     QuotaPeriod, Rule, Scope,
 };
 use tollgate_pricing::id::{Hex128, SubscriptionId, Tag};
@@ -61,7 +61,14 @@ pub(crate) fn catalog(products: Vec<GateProduct>) -> GateCatalog {
 /// A product that opens the API.
 pub(crate) fn product(id: &str, limits: Vec<Limit>) -> GateProduct {
     let on_outage = OnOutage::Deny;
-    GateProduct { id: id.to_owned(), apis: vec!["a".to_owned()], limits, on_outage }
+    GateProduct {
+        id: id.to_owned(),
+        apis: vec!["a".to_owned()],
+        limits,
+        on_outage,
+        billable: Billable::default(),
+        meters: Vec::new(),
+    }
 }
 
 /// A hard quota of each billing period.
@@ -533,7 +540,7 @@ impl Process {
         let leases = leases.collect();
         let slots = request.records.iter().flat_map(|report| {
             let subscription = report.subscription;
-            report.slots.iter().map(move |slot| SlotAck { subscription, slot: *slot })
+            report.slots.iter().map(move |slot| SlotAck { subscription, slot: slot.clone() })
         });
         let came_back = request.records.iter().flat_map(|it| &it.leases).any(|it| it.returned > 0);
         self.recalls.retain(|_| !came_back);

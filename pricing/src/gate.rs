@@ -13,10 +13,10 @@ use crate::sync::{MAX_ANSWER_BYTES, Reason};
 
 /// Limits of a product, and so of a subscription's record (law 8).
 ///
-/// Any limit may be of any kind, so a record of 8 KiB holds the worst of them, with every limit at
+/// Any limit may be of any kind, so a record of 12 KiB holds the worst of them, with every limit at
 /// its largest at once: the 64 sub-buckets of a sliding window in each Envoy process, or the three
-/// leases of a quota, and beside it a timeline of eight runs and an override. The plugin's record
-/// is tested at that bound.
+/// leases of a quota, and beside it a timeline of eight runs and an override; and all meters in
+/// every slot. The plugin's record is tested at that bound.
 pub const MAX_LIMITS: usize = 16;
 /// The longest id of an API, operation, product or limit.
 pub const MAX_ID_BYTES: usize = 64;
@@ -112,6 +112,62 @@ pub struct GateProduct {
     pub limits: Vec<Limit>,
     /// What becomes of calls that only the host could allow, while it cannot be asked.
     pub on_outage: OnOutage,
+    /// Which of the calls that were let through are billed.
+    pub billable: Billable,
+    /// What is metered of them besides calls, each once, at most [`crate::sync::MAX_METERS`].
+    pub meters: Vec<Meter>,
+}
+
+/// Which of the calls that were let through are billed. The others are waived: they give back what
+/// they took of quotas.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Billable {
+    /// Statuses of answers, in ascending ranges that do not touch.
+    pub statuses: Vec<Statuses>,
+    /// Calls that never reached the API, too: Envoy answered, or the caller left before.
+    pub unforwarded: bool,
+    /// Calls whose caller left before the answer was complete, too; those without any status are
+    /// billed then.
+    pub aborted: bool,
+}
+
+/// Statuses from one to another, both among them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Statuses {
+    /// The first.
+    pub first: u16,
+    /// The last.
+    pub last: u16,
+}
+
+impl Default for Billable {
+    /// What was forwarded and did not end in a server error.
+    fn default() -> Self {
+        let statuses = vec![Statuses { first: 100, last: 499 }];
+        Self { statuses, unforwarded: false, aborted: true }
+    }
+}
+
+impl Billable {
+    /// Whether a call that ended like this is billed. A status of 0 is none: the caller left
+    /// before there was one, or never was given any.
+    pub fn bills(&self, ended: Ended) -> bool {
+        let is_one = |range: &Statuses| (range.first..=range.last).contains(&ended.status);
+        (ended.forwarded || self.unforwarded)
+            && (!ended.aborted || self.aborted)
+            && (ended.status == 0 || self.statuses.iter().any(is_one))
+    }
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ended {
+    /// It reached the API.
+    pub forwarded: bool,
+    /// The status that was sent; 0 if none was.
+    pub status: u16,
+    /// The caller left before the answer was complete.
+    pub aborted: bool,
 }
 
 /// What becomes of calls that only the host could allow, while it cannot be asked: their lease is
@@ -238,6 +294,16 @@ pub enum Meter {
 }
 
 impl Meter {
+    /// The name its counters are known by.
+    pub fn tag(&self) -> Tag {
+        match self {
+            Self::Calls => Tag::of("calls"),
+            Self::Weight => Tag::of("weight"),
+            Self::Bytes => Tag::of("bytes"),
+            Self::Header(name) => Tag::of(&format!("header {name}")),
+        }
+    }
+
     /// Whether a call's units are known only when it has ended. Such a quota blocks once it is
     /// used up, and may be exceeded by what was under way.
     pub fn is_known_late(&self) -> bool {

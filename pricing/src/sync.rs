@@ -12,13 +12,20 @@ use crate::id::{BootId, Hex128, LedgerId, SubscriptionId, Tag};
 use crate::key::KeyHash;
 use crate::timeline::Timeline;
 
+mod meters;
+mod rows;
+pub mod spill;
+
+pub use meters::Meters;
+pub use rows::{Country, Histogram, Latency, PlaceRow, Row, Rows};
+
 /// The version of this protocol. A host speaks this one and the one before.
 pub const PROTOCOL: u16 = 1;
 /// Where gateways post.
 pub const SYNC_PATH: &str = "/v1/sync";
 /// The largest request a host reads, and so the largest a gateway sends.
 pub const MAX_REQUEST_BYTES: usize = 1024 * 1024;
-/// Rows in one batch.
+/// Rows in one batch, of all kinds together.
 pub const MAX_ROWS: usize = 2_000;
 /// Records in one request.
 pub const MAX_RECORDS: usize = 1_000;
@@ -28,6 +35,8 @@ pub const MAX_ASKS: usize = 1_000;
 pub const MAX_CHANGES: usize = 1_000;
 /// Counter slots of one subscription in one process.
 pub const MAX_SLOTS: usize = 32;
+/// Meters of one product, besides its calls.
+pub const MAX_METERS: usize = 8;
 /// States of subscriptions in one answer; the rest comes with the next.
 pub const MAX_STATES: usize = 1_000;
 /// The largest answer a gateway reads, and more than a host ever sends: a state is below 8 KiB,
@@ -75,12 +84,12 @@ pub struct RowBatch {
     pub sequence: u64,
     /// [`RowBatch::hash_of`] the rows.
     pub hash: Hex128,
-    /// A JSON array of [`Row`].
+    /// The JSON text of [`Rows`].
     pub rows: Box<RawValue>,
 }
 
 impl RowBatch {
-    /// Numbers and hashes the JSON text of an array of rows.
+    /// Numbers and hashes the JSON text of [`Rows`].
     pub fn new(incarnation: Hex128, sequence: u64, rows: Box<RawValue>) -> Self {
         Self { incarnation, sequence, hash: Self::hash_of(rows.get()), rows }
     }
@@ -91,30 +100,6 @@ impl RowBatch {
         let (first, _) = hash.as_bytes().split_first_chunk().unwrap_or((&[0; 16], &[]));
         Hex128(*first)
     }
-}
-
-/// Calls that were alike, in one minute.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Row {
-    /// Whose calls; none when no subscription was found.
-    pub subscription: Option<SubscriptionId>,
-    /// The API's id, if one matched.
-    pub api: Option<String>,
-    /// The operation's id, if one matched.
-    pub operation: Option<String>,
-    /// The HTTP status the caller got; 0 if none was sent.
-    pub status: u16,
-    /// What became of them.
-    pub outcome: Outcome,
-    /// They passed, but a limit that only observes, or a gate that does, would have refused them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub would_refuse: Option<Reason>,
-    /// Unix minute of admission or refusal.
-    pub minute: u32,
-    /// How many.
-    pub calls: u64,
-    /// Time from request to end, added up, in microseconds.
-    pub latency_us: u64,
 }
 
 /// What became of a call.
@@ -205,7 +190,7 @@ pub struct RecordReport {
 
 /// Counters of (boot, subscription, number) for one billing period. They only grow; a number is
 /// never used again.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Slot {
     /// Counts this subscription's slots in this process from 1.
     pub number: u32,
@@ -217,6 +202,9 @@ pub struct Slot {
     pub billable: u64,
     /// Of these, settled as waived.
     pub waived: u64,
+    /// What the billable ones took of each of the product's meters.
+    #[serde(default, skip_serializing_if = "Meters::is_empty")]
+    pub meters: Meters,
 }
 
 /// A lease as its process sees it. All counters only grow, so the host merges them by max.
@@ -328,7 +316,7 @@ pub struct RowsAck {
 }
 
 /// A slot that is stored.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SlotAck {
     /// Whose.
     pub subscription: SubscriptionId,

@@ -224,7 +224,7 @@ pub(crate) fn slot(
     subscription: SubscriptionId,
     (number, period, admitted, billable, waived): (u32, u32, u64, u64, u64),
 ) -> SyncRequest {
-    let slot = Slot { number, period, admitted, billable, waived };
+    let slot = Slot { number, period, admitted, billable, waived, ..Slot::default() };
     SyncRequest {
         records: vec![RecordReport {
             subscription,
@@ -268,7 +268,8 @@ pub(crate) fn ask(
 }
 
 pub(crate) fn batch(incarnation: u8, sequence: u64, rows: &[Row]) -> RowBatch {
-    let text = serde_json::to_string(rows).unwrap();
+    let rows = tollgate_pricing::sync::Rows { calls: rows.to_vec(), ..Default::default() };
+    let text = serde_json::to_string(&rows).unwrap();
     let rows = RawValue::from_string(text).unwrap();
     RowBatch::new(Hex128([incarnation; 16]), sequence, rows)
 }

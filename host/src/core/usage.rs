@@ -181,6 +181,9 @@ mod tests {
         let id = world.subscribe("free");
         let minute = u32::try_from(world.now.as_second() / 60).unwrap();
         let row = |subscription, outcome, would_refuse, calls| Row {
+            period: 0,
+            bytes: 0,
+            units: 0,
             subscription,
             api: None,
             operation: None,

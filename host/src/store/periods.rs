@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, Rows};
 use tollgate_pricing::id::{BootId, SubscriptionId};
-use tollgate_pricing::sync::Slot;
+use tollgate_pricing::sync::{Meters, Slot};
 
 use super::{Ledger, StoreError, column};
 
@@ -287,6 +287,7 @@ impl Ledger<'_> {
                     admitted: row.get(2)?,
                     billable: row.get(3)?,
                     waived: row.get(4)?,
+                    meters: Meters::default(),
                 })
             })
             .optional()?)

@@ -4,7 +4,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 
 use tollgate_pricing::gate::{MAX_LIMITS, Override};
 use tollgate_pricing::id::{SubscriptionId, Tag};
-use tollgate_pricing::sync::{Access, MAX_SLOTS, Slot};
+use tollgate_pricing::sync::{Access, MAX_METERS, MAX_SLOTS, Meters, Slot};
 use tollgate_pricing::timeline::{MAX_RUNS, Run, Timeline};
 
 use super::{MAX_STATES, Record};
@@ -17,9 +17,9 @@ use crate::limit::window::Window;
 use crate::limit::{Kind, LimitState};
 
 /// The schema of these bytes. Another one is read only by another boot.
-const SCHEMA: u8 = 2;
+const SCHEMA: u8 = 3;
 /// The largest record: every list at its bound stays below it.
-pub const MAX_RECORD_BYTES: usize = 8 * 1024;
+pub const MAX_RECORD_BYTES: usize = 12 * 1024;
 
 /// Bytes that are no record of this schema.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +49,10 @@ impl Record {
             out.u64(slot.admitted);
             out.u64(slot.billable);
             out.u64(slot.waived);
+            out.list(slot.meters.as_slice(), |out, (meter, units)| {
+                out.u32(meter.0);
+                out.u64(*units);
+            });
         });
         out.list(&self.quotas, |out, (tag, periods)| {
             out.u32(tag.0);
@@ -92,6 +96,7 @@ impl Record {
                     admitted: from.u64()?,
                     billable: from.u64()?,
                     waived: from.u64()?,
+                    meters: from.meters()?,
                 })
             })?,
             quotas: from.list(MAX_LIMITS, |from| Ok((Tag(from.u32()?), from.timeline()?)))?,
@@ -225,6 +230,11 @@ impl Reader<'_> {
             return Err(Damaged);
         }
         (0..count).map(|_| read(self)).collect()
+    }
+
+    fn meters(&mut self) -> Result<Meters, Damaged> {
+        let units = self.list(MAX_METERS, |from| Ok((Tag(from.u32()?), from.u64()?)))?;
+        Meters::new(units).ok_or(Damaged)
     }
 
     fn timeline(&mut self) -> Result<Timeline, Damaged> {

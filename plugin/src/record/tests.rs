@@ -2,7 +2,9 @@
 
 use std::num::{NonZeroU32, NonZeroU64};
 
-use tollgate_pricing::gate::{GateProduct, Limit, Meter, OnOutage, QuotaPeriod, Rule, Scope};
+use tollgate_pricing::gate::{
+    Billable, GateProduct, Limit, Meter, OnOutage, QuotaPeriod, Rule, Scope,
+};
 use tollgate_pricing::sync::{LeaseAnswer, LeaseOutcome, QuotaPeriods, Recall};
 use tollgate_pricing::timeline::Run;
 
@@ -61,7 +63,14 @@ fn granted(limit: Tag, period: u32, granted: u64) -> LeaseAnswer {
 }
 
 fn product(limits: Vec<Limit>) -> GateProduct {
-    GateProduct { id: "basic".to_owned(), apis: Vec::new(), limits, on_outage: OnOutage::Deny }
+    GateProduct {
+        id: "basic".to_owned(),
+        apis: Vec::new(),
+        limits,
+        on_outage: OnOutage::Deny,
+        billable: Billable::default(),
+        meters: Vec::new(),
+    }
 }
 
 #[test]

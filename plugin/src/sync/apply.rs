@@ -59,13 +59,13 @@ impl<H: Host> Gate<H> {
         }
         let What::Regular { reports, swept, .. } = &sent.what else { return };
         // Only what was acknowledged slot by slot is stored.
-        let acked: HashMap<(SubscriptionId, u32), Slot> = answer
+        let acked: HashMap<(SubscriptionId, u32), &Slot> = answer
             .slots
             .iter()
-            .map(|ack| ((ack.subscription, ack.slot.number), ack.slot))
+            .map(|ack| ((ack.subscription, ack.slot.number), &ack.slot))
             .collect();
         let is_stored = |report: &RecordReport| {
-            let of = |slot: &Slot| acked.get(&(report.subscription, slot.number)) == Some(slot);
+            let of = |slot: &Slot| acked.get(&(report.subscription, slot.number)) == Some(&slot);
             report.slots.iter().all(of)
         };
         let (stored, missing): (Vec<RecordReport>, Vec<RecordReport>) =

@@ -93,7 +93,7 @@ impl Rows {
         };
         let keys = self.open.keys().take(MAX_ROWS).take_while(fits);
         let keys: Vec<RowKey> = keys.cloned().collect();
-        let rows: Vec<Row> = keys
+        let calls: Vec<Row> = keys
             .into_iter()
             .filter_map(|key| {
                 let sum = self.open.remove(&key)?;
@@ -102,6 +102,9 @@ impl Rows {
                     None => (None, None),
                 };
                 Some(Row {
+                    period: 0,
+                    bytes: 0,
+                    units: 0,
                     subscription: key.subscription,
                     api,
                     operation,
@@ -114,6 +117,7 @@ impl Rows {
                 })
             })
             .collect();
+        let rows = tollgate_pricing::sync::Rows { calls, ..Default::default() };
         let text = serde_json::to_string(&rows).ok()?;
         self.sequence = self.sequence.saturating_add(1);
         Some(RowBatch::new(incarnation, self.sequence, RawValue::from_string(text).ok()?))
@@ -138,8 +142,8 @@ mod tests {
     }
 
     fn calls(batch: &RowBatch) -> u64 {
-        let rows: Vec<Row> = serde_json::from_str(batch.rows.get()).unwrap();
-        rows.iter().map(|row| row.calls).sum()
+        let rows: tollgate_pricing::sync::Rows = serde_json::from_str(batch.rows.get()).unwrap();
+        rows.calls.iter().map(|row| row.calls).sum()
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use crate::gate::{
-    Answers, Api, GateCatalog, GateProduct, KeyPlaces, Limit, MAX_GATE_CATALOG_BYTES, OnOutage,
+    Answers, Api, Billable, GateCatalog, GateProduct, KeyPlaces, Limit, MAX_GATE_CATALOG_BYTES,
+    Meter, OnOutage, Rule,
 };
 use crate::key::KeySecrets;
 use crate::money::{BadCurrency, Currency};
@@ -85,6 +86,24 @@ pub struct Product {
     pub limits: Vec<Limit>,
     /// What becomes of calls that only the host could allow, while it cannot be asked.
     pub on_outage: OnOutage,
+    /// Which of the calls that were let through are billed.
+    pub billable: Billable,
+}
+
+impl Product {
+    /// What is metered of its calls besides how many there are: what its quotas count.
+    pub fn meters(&self) -> Vec<Meter> {
+        let mut meters = Vec::new();
+        for limit in &self.limits {
+            if let Rule::Quota { meter, .. } = &limit.rule
+                && *meter != Meter::Calls
+                && !meters.contains(meter)
+            {
+                meters.push(meter.clone());
+            }
+        }
+        meters
+    }
 }
 
 /// How long a billing period is. Calendar ones are in UTC, counted from the subscription's anchor.
@@ -161,6 +180,8 @@ impl Catalog {
                     apis: product.apis.clone(),
                     limits: product.limits.clone(),
                     on_outage: product.on_outage,
+                    billable: product.billable.clone(),
+                    meters: product.meters(),
                 })
                 .collect(),
         }

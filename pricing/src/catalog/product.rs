@@ -1,6 +1,6 @@
 //! The products of a catalog.
 
-use crate::gate::{Limit, MAX_LIMITS, OnOutage};
+use crate::gate::{Billable, Limit, MAX_LIMITS, OnOutage};
 use crate::money::Currency;
 
 use super::api::Apis;
@@ -45,6 +45,7 @@ pub(super) fn product(
             price: price?,
             limits: limits.iter().map(|(_, limit)| limit.clone()).collect(),
             on_outage: on_outage.unwrap_or(Some(OnOutage::default()))?,
+            billable: Billable::default(),
             id,
         };
         weight::check(&product, &limits, apis, log);

@@ -25,6 +25,7 @@ fn product(price: Model) -> Product {
         price,
         limits: Vec::new(),
         on_outage: crate::gate::OnOutage::Deny,
+        billable: crate::gate::Billable::default(),
     }
 }
 

@@ -62,19 +62,20 @@ fn merge_slot(
         return Ok(Err(format!("expected a period of 1 to {last}, found {found}")));
     }
     let stored = ledger.slot(boot, row.public.id, slot.number)?;
-    if let Some(stored) = stored
+    if let Some(stored) = &stored
         && stored.period != slot.period
     {
         let (expected, found) = (stored.period, slot.period);
         return Ok(Err(format!("expected period {expected}, found {found}")));
     }
-    let before = stored.unwrap_or_default();
+    let before = stored.clone().unwrap_or_default();
     let merged = Slot {
         number: slot.number,
         period: slot.period,
         admitted: before.admitted.max(slot.admitted),
         billable: before.billable.max(slot.billable),
         waived: before.waived.max(slot.waived),
+        meters: slot.meters.clone(),
     };
     let columns =
         [("admitted", merged.admitted), ("billable", merged.billable), ("waived", merged.waived)];
@@ -92,7 +93,7 @@ fn merge_slot(
             slot.period, together.billable, together.waived, together.admitted
         )));
     }
-    if stored != Some(merged) {
+    if stored.as_ref() != Some(&merged) {
         ledger.store_slot(boot, row.public.id, &merged)?;
     }
     Ok(Ok(merged))

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use tollgate_pricing::gate::MAX_ID_BYTES;
 use tollgate_pricing::id::BootId;
-use tollgate_pricing::sync::{MAX_ROWS, Row, RowBatch, RowsAck};
+use tollgate_pricing::sync::{MAX_ROWS, Row, RowBatch, Rows, RowsAck};
 
 use super::super::Refusal;
 use super::aside;
@@ -44,7 +44,7 @@ pub(super) fn book(
         return Ok(ack);
     };
     match read(batch) {
-        Ok(rows) => ledger.add_rows(&rows)?,
+        Ok(rows) => ledger.add_rows(&rows.calls)?,
         Err(problem) => aside::keep(ledger, boot, now, &problem, text)?,
     }
     let forget = cursor.last.saturating_sub(REMEMBERED_BATCHES);
@@ -66,17 +66,17 @@ fn advance(cursor: Cursor, sequence: u64) -> Option<Cursor> {
         .then(|| Cursor { missing: cursor.missing.saturating_sub(1), ..cursor })
 }
 
-fn read(batch: &RowBatch) -> Result<Vec<Row>, String> {
+fn read(batch: &RowBatch) -> Result<Rows, String> {
     let text = batch.rows.get();
     if batch.hash != RowBatch::hash_of(text) {
         return Err(format!("rows: batch {} has not its hash", batch.sequence));
     }
-    let rows: Vec<Row> = serde_json::from_str(text)
+    let rows: Rows = serde_json::from_str(text)
         .map_err(|error| format!("rows: batch {} cannot be read: {error}", batch.sequence))?;
-    if rows.len() > MAX_ROWS {
-        return Err(format!("rows: expected at most {MAX_ROWS}, found {}", rows.len()));
+    if rows.count() > MAX_ROWS {
+        return Err(format!("rows: expected at most {MAX_ROWS}, found {}", rows.count()));
     }
-    rows.iter().try_for_each(check)?;
+    rows.calls.iter().try_for_each(check)?;
     Ok(rows)
 }
 

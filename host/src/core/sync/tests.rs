@@ -20,6 +20,9 @@ const MERGED: &[&str] = &["slots", "leases", "calls", "incarnations", "batches",
 
 fn row(minute: u32, status: u16, calls: u64) -> Row {
     Row {
+        period: 0,
+        bytes: 0,
+        units: 0,
         would_refuse: None,
         subscription: Some(SubscriptionId(1)),
         api: Some("address".to_owned()),
@@ -406,7 +409,7 @@ fn messages(
             records: vec![RecordReport {
                 subscription: id,
                 known_until_ms: u64::MAX,
-                slots: vec![slot],
+                slots: vec![slot.clone()],
                 leases: vec![lease],
             }],
             ..nothing(boot(boot_number))
@@ -490,7 +493,7 @@ fn small() -> impl Strategy<Value = u32> {
 prop_compose! {
     fn any_slot()(number in small(), period in small(), admitted in number(), billable in number(),
         waived in number()) -> Slot {
-        Slot { number, period, admitted, billable, waived }
+        Slot { number, period, admitted, billable, waived, ..Slot::default() }
     }
 }
 
@@ -524,6 +527,9 @@ prop_compose! {
     fn any_rows()(sequence in number(), minute in any::<u32>(), calls in number(),
         id in proptest::option::of(number()), latency in number(), text in any::<bool>()) -> RowBatch {
         let row = Row {
+            period: 0,
+            bytes: 0,
+            units: 0,
             subscription: id.map(SubscriptionId),
             latency_us: latency,
             calls,

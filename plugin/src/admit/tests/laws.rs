@@ -205,7 +205,7 @@ impl World {
                 self.numbers += 1;
             }
             Step::Forget => {
-                let oldest = self.record.slots.first().copied();
+                let oldest = self.record.slots.first().cloned();
                 self.dropped.extend(oldest.filter(|slot| self.record.forget_slot(slot)));
             }
         }

@@ -7,7 +7,7 @@ mod retry;
 
 use std::num::{NonZeroU32, NonZeroU64};
 
-use tollgate_pricing::gate::{Limit, Meter, QuotaPeriod, Scope, Target};
+use tollgate_pricing::gate::{Billable, Limit, Meter, QuotaPeriod, Scope, Target};
 use tollgate_pricing::id::SubscriptionId;
 use tollgate_pricing::sync::{
     LeaseAnswer, LeaseOutcome, QuotaPeriods, RATE_PERIOD, SubscriptionState,
@@ -82,7 +82,14 @@ fn lifetime(id: &str, units: u64) -> Limit {
 
 fn product(limits: Vec<Limit>) -> GateProduct {
     let apis = vec!["address".to_owned()];
-    GateProduct { id: "basic".to_owned(), apis, limits, on_outage: OnOutage::Deny }
+    GateProduct {
+        id: "basic".to_owned(),
+        apis,
+        limits,
+        on_outage: OnOutage::Deny,
+        billable: Billable::default(),
+        meters: Vec::new(),
+    }
 }
 
 /// Periods from the start on.

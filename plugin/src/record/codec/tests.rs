@@ -33,7 +33,9 @@ fn rate() -> Kind {
 
 /// Every list at its bound, with these states of limits.
 fn record(kinds: impl Iterator<Item = Kind>) -> Record {
-    let slot = Slot { number: 1, period: 2, admitted: u64::MAX, billable: 3, waived: 4 };
+    let units = (0..8).map(|tag| (Tag(tag), u64::MAX)).collect();
+    let meters = Meters::new(units).unwrap();
+    let slot = Slot { number: 1, period: 2, admitted: u64::MAX, billable: 3, waived: 4, meters };
     let burst = NonZeroU32::new(5);
     let own = Override { limit: Tag(6), units: NonZeroU64::MAX, burst };
     Record {

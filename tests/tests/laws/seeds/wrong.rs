@@ -61,7 +61,10 @@ impl Wrong {
             Self::HollowAcknowledgements => {
                 let slots = request.records.iter().flat_map(|record| {
                     let subscription = record.subscription;
-                    record.slots.iter().map(move |slot| SlotAck { subscription, slot: *slot })
+                    record
+                        .slots
+                        .iter()
+                        .map(move |slot| SlotAck { subscription, slot: slot.clone() })
                 });
                 answer.slots = slots.collect();
             }

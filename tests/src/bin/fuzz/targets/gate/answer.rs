@@ -83,7 +83,7 @@ impl Ledger {
         told.extend(request.records.iter().map(|report| report.subscription.0));
         let slots = request.records.iter().flat_map(|report| {
             let subscription = report.subscription;
-            report.slots.iter().map(move |slot| SlotAck { subscription, slot: *slot })
+            report.slots.iter().map(move |slot| SlotAck { subscription, slot: slot.clone() })
         });
         let catalog = request.catalog.is_none_or(|known| known < CATALOG.revision);
         let recalls = request.records.iter().flat_map(|report| {

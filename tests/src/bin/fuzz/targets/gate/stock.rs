@@ -4,7 +4,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::LazyLock;
 
 use tollgate_pricing::gate::{
-    Answers, Api, GateCatalog, GateProduct, KeyPlaces, Limit, Meter, OnOutage, Operation,
+    Answers, Api, Billable, GateCatalog, GateProduct, KeyPlaces, Limit, Meter, OnOutage, Operation,
     QuotaPeriod, Rule, Scope,
 };
 use tollgate_pricing::id::{Hex128, LedgerId, SubscriptionId};
@@ -80,7 +80,14 @@ fn product(number: u64) -> GateProduct {
         3 => OnOutage::AllowUpTo(NonZeroU64::MIN),
         _ => OnOutage::Deny,
     };
-    GateProduct { id: format!("p{number}"), apis: vec!["a".to_owned()], limits, on_outage }
+    GateProduct {
+        id: format!("p{number}"),
+        apis: vec!["a".to_owned()],
+        limits,
+        on_outage,
+        billable: Billable::default(),
+        meters: Vec::new(),
+    }
 }
 
 fn non_zero(number: u32) -> NonZeroU32 {

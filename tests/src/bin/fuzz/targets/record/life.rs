@@ -90,7 +90,7 @@ impl Life {
             }
             13 => self.product = product(tape),
             14 => {
-                let slot = self.record.slots.get(tape.below(4)).copied();
+                let slot = self.record.slots.get(tape.below(4)).cloned();
                 if slot.is_some_and(|slot| self.record.forget_slot(&slot)) {
                     seen.mark("slot forgotten");
                 }

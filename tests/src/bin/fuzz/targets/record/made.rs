@@ -4,7 +4,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 
 use tollgate_plugin::record::Record;
 use tollgate_pricing::gate::{
-    GateProduct, Limit, Meter, OnOutage, Override, QuotaPeriod, Rule, Scope, Target as Of,
+    Billable, GateProduct, Limit, Meter, OnOutage, Override, QuotaPeriod, Rule, Scope, Target as Of,
 };
 use tollgate_pricing::id::{SubscriptionId, Tag};
 use tollgate_pricing::sync::{Access, LeaseAnswer, LeaseOutcome, QuotaPeriods, SubscriptionState};
@@ -81,7 +81,14 @@ pub(super) fn product(tape: &mut Tape<'_>) -> GateProduct {
     };
     let count = tape.below(IDS.len() + 1);
     let limits = IDS[..count].iter().map(|id| limit(id, tape)).collect();
-    GateProduct { id: "p".to_owned(), apis: vec!["a".to_owned()], limits, on_outage }
+    GateProduct {
+        id: "p".to_owned(),
+        apis: vec!["a".to_owned()],
+        limits,
+        on_outage,
+        billable: Billable::default(),
+        meters: Vec::new(),
+    }
 }
 
 fn limit(id: &str, tape: &mut Tape<'_>) -> Limit {
