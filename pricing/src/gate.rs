@@ -118,16 +118,19 @@ pub struct GateProduct {
     pub meters: Vec<Meter>,
 }
 
-/// Which of the calls that were let through are billed. The others are waived: they give back what
-/// they took of quotas.
+/// Which of the calls that were let through are billed: those to which none of the three objects.
+/// The others are waived: they give back what they took of quotas.
+///
+/// A call is what the gate let through once. A retry inside the proxy is none; each pass of an
+/// internal redirect is one.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Billable {
-    /// Statuses of answers, in ascending ranges that do not touch.
+    /// Statuses that the caller was given, whoever made them, in ascending ranges that do not touch.
+    /// Calls without a status are billed whatever these are.
     pub statuses: Vec<Statuses>,
-    /// Calls that never reached the API, too: Envoy answered, or the caller left before.
+    /// Calls that never reached the API, too: the proxy answered, or the caller left before.
     pub unforwarded: bool,
-    /// Calls whose caller left before the answer was complete, too; those without any status are
-    /// billed then.
+    /// Calls whose caller left before the answer was complete, too.
     pub aborted: bool,
 }
 
@@ -149,8 +152,7 @@ impl Default for Billable {
 }
 
 impl Billable {
-    /// Whether a call that ended like this is billed. A status of 0 is none: the caller left
-    /// before there was one, or never was given any.
+    /// Whether a call that ended like this is billed.
     pub fn bills(&self, ended: Ended) -> bool {
         let is_one = |range: &Statuses| (range.first..=range.last).contains(&ended.status);
         (ended.forwarded || self.unforwarded)
@@ -162,9 +164,9 @@ impl Billable {
 /// How a call ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ended {
-    /// It reached the API.
+    /// It reached the API: the proxy had a connection to it, and used it.
     pub forwarded: bool,
-    /// The status that was sent; 0 if none was.
+    /// The status that was sent; 0 if none was, as the caller left before.
     pub status: u16,
     /// The caller left before the answer was complete.
     pub aborted: bool,

@@ -20,11 +20,13 @@ const CHECKSUM_BYTES: usize = 4;
 /// The keyed hash under which a key is looked up and stored.
 pub type KeyHash = Hex128;
 
-/// The two hash keys a ledger derives from its secret. Gateways hold them in memory only.
+/// The hash keys a ledger derives from its secret. Gateways hold them in memory only.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeySecrets {
     lookup: [u8; 32],
     checksum: [u8; 32],
+    /// Of what gateways write into logs.
+    seal: [u8; 32],
 }
 
 impl fmt::Debug for KeySecrets {
@@ -34,11 +36,12 @@ impl fmt::Debug for KeySecrets {
 }
 
 impl KeySecrets {
-    /// Derives both hash keys from the ledger's secret.
+    /// Derives the hash keys from the ledger's secret.
     pub fn derive(ledger_secret: &[u8; 32]) -> Self {
         Self {
             lookup: blake3::derive_key("tollgate 2026-11 api key lookup", ledger_secret),
             checksum: blake3::derive_key("tollgate 2026-11 api key checksum", ledger_secret),
+            seal: blake3::derive_key("tollgate 2026-11 spill seal", ledger_secret),
         }
     }
 
@@ -64,6 +67,13 @@ impl KeySecrets {
     /// The hash under which a key is looked up and stored.
     pub fn lookup_hash(&self, key: &[u8]) -> KeyHash {
         let hash = blake3::keyed_hash(&self.lookup, key);
+        let (first, _) = hash.as_bytes().split_first_chunk().unwrap_or((&[0; 16], &[]));
+        Hex128(*first)
+    }
+
+    /// What only this ledger and its gateways can write under a text.
+    pub fn seal_of(&self, text: &[u8]) -> Hex128 {
+        let hash = blake3::keyed_hash(&self.seal, text);
         let (first, _) = hash.as_bytes().split_first_chunk().unwrap_or((&[0; 16], &[]));
         Hex128(*first)
     }

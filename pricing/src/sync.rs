@@ -106,9 +106,9 @@ impl RowBatch {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Forwarded, and not ended by a server error.
+    /// Admitted, and billed by its product's rule ([`crate::gate::Billable`]).
     Billable,
-    /// Admitted, but not billed: a server error, or never forwarded. Gives its quota back.
+    /// Admitted, and not billed by it. Gives its quota back.
     Waived,
     /// Passed without a key: an open operation or a CORS preflight.
     Open,

@@ -13,10 +13,12 @@ use crate::quote::Model;
 
 mod answers;
 mod api;
+mod billable;
 mod duration;
 mod id;
 mod key;
 mod limit;
+mod meter;
 mod mistake;
 mod outage;
 mod path;
@@ -44,8 +46,8 @@ use raw::At;
 pub const MAX_APIS: usize = 100;
 /// Products in a catalog.
 pub const MAX_PRODUCTS: usize = 1_000;
-/// The two hash keys as JSON: 64 numbers below 256, each with a comma.
-const MAX_SECRETS_BYTES: usize = 256;
+/// The three hash keys as JSON: 96 numbers below 256, each with a comma.
+const MAX_SECRETS_BYTES: usize = 384;
 /// How long a gateway goes on without hearing from the host, unless the catalog says less.
 #[expect(clippy::as_conversions, clippy::cast_possible_truncation, reason = "15 minutes")]
 const MAX_STALE: u32 = crate::sync::MAX_STALE_SECONDS as u32;

@@ -222,6 +222,13 @@ impl<'a> Fields<'_, 'a> {
         chosen
     }
 
+    /// Notes that one of these fields must be there, or several.
+    pub(super) fn require_any(&mut self, names: &[&'static str]) {
+        if !self.written.iter().any(|field| names.contains(&field.name.as_str())) {
+            self.missing.push(names.to_vec());
+        }
+    }
+
     /// Notes what is unknown and what is missing. A missing field that an unknown one seems to
     /// mean is one mistake, not two.
     fn close(self, log: &mut Log) {

@@ -4,6 +4,7 @@ use crate::gate::{Billable, Limit, MAX_LIMITS, OnOutage};
 use crate::money::Currency;
 
 use super::api::Apis;
+use super::billable::billable;
 use super::duration::billing_period;
 use super::id::Ids;
 use super::limit::limit;
@@ -11,7 +12,7 @@ use super::mistake::Log;
 use super::outage::on_outage;
 use super::place::Place;
 use super::price::price;
-use super::{BillingPeriod, MAX_APIS, Product, all, tier, weight};
+use super::{BillingPeriod, MAX_APIS, Product, all, meter, tier, weight};
 
 /// The longest name of a product, in characters.
 const MAX_NAME_CHARS: usize = 100;
@@ -35,6 +36,7 @@ pub(super) fn product(
         let limits = limits(limits_place.as_ref(), apis, opened.as_deref(), log);
         let outage_place = fields.optional("on_outage");
         let on_outage = outage_place.as_ref().map(|place| on_outage(place, log));
+        let billable = fields.optional("billable").map(|place| billable(&place, log));
         let id = id?;
         let limits = limits?;
         let product = Product {
@@ -45,9 +47,10 @@ pub(super) fn product(
             price: price?,
             limits: limits.iter().map(|(_, limit)| limit.clone()).collect(),
             on_outage: on_outage.unwrap_or(Some(OnOutage::default()))?,
-            billable: Billable::default(),
+            billable: billable.unwrap_or_else(|| Some(Billable::default()))?,
             id,
         };
+        meter::check(&product, &limits, log);
         weight::check(&product, &limits, apis, log);
         tier::check(&product, &limits, limits_place.as_ref().unwrap_or(place), apis, log);
         check_overdraft(&product, outage_place.as_ref(), log);

@@ -47,6 +47,55 @@ fn a_limit_counts_its_product_an_api_or_an_operation() {
 }
 
 #[test]
+fn calls_are_billed_by_how_they_ended() {
+    // How a call ended: `f` it was forwarded, `a` its caller left; and its status.
+    let check = |rule: &Billable, billed: &str, waived: &str| {
+        for (calls, bills) in [(billed, true), (waived, false)] {
+            for call in calls.split_whitespace() {
+                let (how, status) = call.split_at(call.find(char::is_numeric).unwrap());
+                let ended = Ended {
+                    forwarded: how.contains('f'),
+                    status: status.parse().unwrap(),
+                    aborted: how.contains('a'),
+                };
+                assert_eq!(rule.bills(ended), bills, "{call} by {rule:?}");
+            }
+        }
+    };
+    let statuses = |ranges: &[(u16, u16)]| {
+        ranges.iter().map(|(first, last)| Statuses { first: *first, last: *last }).collect()
+    };
+    let plain = Billable::default();
+    check(&plain, "f100 f200 f404 f499 f0 fa0 fa200", "f500 f599 fa500 200 503 0 a0");
+    let complete = Billable { aborted: false, ..Billable::default() };
+    check(&complete, "f200 f404 f0", "fa0 fa200 f500 fa500 200 a0");
+    let found = Billable { statuses: statuses(&[(200, 299), (410, 418)]), ..Billable::default() };
+    check(&found, "f200 f299 f410 f418 fa200 fa0", "f199 f300 f404 f409 f419 f500 200");
+    let tried = Billable { unforwarded: true, ..found.clone() };
+    check(&tried, "f200 200 418 0 a0 a200", "f404 404 f503 503 f65535");
+    let all = Billable { statuses: statuses(&[(100, 599)]), unforwarded: true, aborted: true };
+    check(&all, "f200 f599 503 0 fa0", "f99 f600");
+}
+
+#[test]
+fn each_meter_has_a_tag_of_its_own() {
+    let header = |name: &str| Meter::Header(name.to_owned());
+    let meters = [
+        Meter::Calls,
+        Meter::Weight,
+        Meter::Bytes,
+        header("calls"),
+        header("weight"),
+        header("bytes"),
+        header("x-units"),
+    ];
+    let tags: std::collections::BTreeSet<Tag> = meters.iter().map(Meter::tag).collect();
+    assert_eq!(tags.len(), meters.len());
+    // Records and ledgers know meters by it: it never changes.
+    assert_eq!(Meter::Bytes.tag(), Tag(4_054_915_551));
+}
+
+#[test]
 fn soft_and_observing_limits_refuse_none() {
     let check = |rule: Rule, enforce: bool, blocks: bool| {
         let limit = Limit { id: "l".to_owned(), on: None, rule, enforce };

@@ -45,10 +45,17 @@ impl Meters {
         self.change(meter, |known| known.saturating_add(units))
     }
 
+    /// Whether all that is counted there has a place here.
+    pub fn has_room(&self, other: &Self) -> bool {
+        let is_new = |(meter, _): &&(Tag, u64)| self.place(*meter).is_err();
+        self.0.len().saturating_add(other.0.iter().filter(is_new).count()) <= MAX_METERS
+    }
+
     /// Takes over what is larger there, as counters that only grow are merged. False if that is
-    /// too many meters.
+    /// too many meters: nothing is changed then.
     pub fn merge(&mut self, other: &Self) -> bool {
-        other.0.iter().all(|(meter, units)| self.change(*meter, |known| known.max(*units)))
+        self.has_room(other)
+            && other.0.iter().all(|(meter, units)| self.change(*meter, |known| known.max(*units)))
     }
 
     fn change(&mut self, meter: Tag, change: impl FnOnce(u64) -> u64) -> bool {
@@ -74,6 +81,10 @@ impl Meters {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -102,6 +113,59 @@ mod tests {
         assert!(other.add(Tag(1), 9) && other.add(Tag(2), 11));
         assert!(one.merge(&other));
         assert_eq!((one.get(Tag(0)), one.get(Tag(1)), one.get(Tag(2))), (u64::MAX, 10, 11));
-        assert!(other.add(Tag(9), 0) && !one.merge(&other));
+        assert!(one.has_room(&other));
+        assert!(other.add(Tag(9), 0) && !one.has_room(&other) && !one.merge(&other));
+    }
+
+    type Model = BTreeMap<Tag, u64>;
+
+    fn of(model: &Model) -> Meters {
+        Meters::new(model.iter().map(|(tag, units)| (*tag, *units)).collect()).unwrap()
+    }
+
+    fn any_model() -> impl Strategy<Value = Model> {
+        let units = prop_oneof![0..5_u64, u64::MAX - 5..=u64::MAX];
+        proptest::collection::btree_map((0..12_u32).prop_map(Tag), units, 0..=MAX_METERS)
+    }
+
+    proptest! {
+        #[test]
+        fn meters_are_a_small_map(one in any_model(), other in any_model()) {
+            let (mut merged, mut added) = (of(&one), of(&one));
+            let (mut larger, mut sum) = (one.clone(), one.clone());
+            for (tag, units) in &other {
+                let is_known = sum.contains_key(tag);
+                let fits = is_known || sum.len() < MAX_METERS;
+                prop_assert_eq!(added.add(*tag, *units), fits);
+                if fits {
+                    let known = sum.entry(*tag).or_default();
+                    *known = known.saturating_add(*units);
+                }
+                let known = larger.entry(*tag).or_default();
+                *known = (*known).max(*units);
+            }
+            prop_assert_eq!(&added, &of(&sum));
+            let fits = larger.len() <= MAX_METERS;
+            prop_assert_eq!(merged.has_room(&of(&other)), fits);
+            prop_assert_eq!(merged.merge(&of(&other)), fits);
+            prop_assert_eq!(&merged, &of(if fits { &larger } else { &one }));
+            prop_assert!((0..12).all(|tag| added.get(Tag(tag)) == sum.get(&Tag(tag)).copied().unwrap_or(0)));
+            // Merged twice, in whatever order: the same.
+            if fits {
+                let mut back = of(&other);
+                prop_assert!(back.merge(&of(&one)) && back.merge(&merged));
+                prop_assert_eq!(back, merged);
+            }
+        }
+
+        #[test]
+        fn whatever_came_is_sound_or_told(units in proptest::collection::vec((0..20_u32, 0..3_u64), 0..12)) {
+            let text = serde_json::to_string(&units).unwrap();
+            let meters: Meters = serde_json::from_str(&text).unwrap();
+            let is_sound = units.len() <= MAX_METERS && units.is_sorted_by(|(one, _), (next, _)| one < next);
+            prop_assert_eq!(meters.are_sound(), is_sound);
+            let units = units.into_iter().map(|(tag, units)| (Tag(tag), units)).collect();
+            prop_assert_eq!(Meters::new(units).is_some(), is_sound);
+        }
     }
 }

@@ -50,6 +50,7 @@ fn every_field_is_on_the_page() {
         ("price: free\n", "price: { tier: { bogus: 1 } }\n"),
         ("price: free\n", "price: { tier_with_overage: { bogus: 1 } }\n"),
         ("deny", "{ bogus: 1 }"),
+        ("{ aborted:", "{ bogus: 1, aborted:"),
         ("{ id: fast,", "{ bogus: 1, id: fast,"),
         ("{ calls: 10, period: 1s,", "{ bogus: 1, calls: 10, period: 1s,"),
         ("{ weight: 100,", "{ bogus: 1, weight: 100,"),

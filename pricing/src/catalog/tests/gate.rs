@@ -28,6 +28,7 @@ products:
       - { id: fast, rate: { calls: 10, period: 1s, burst: 20 }, api: address, operation: find }
       - { id: much, quota: { calls: 10, period: month, zone: Europe/Berlin }, api: address }
       - { id: load, quota: { weight: 100, period: billing } }
+    billable: { aborted: true }
 ";
 
 #[test]

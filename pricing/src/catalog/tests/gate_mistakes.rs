@@ -100,7 +100,7 @@ fn mistakes_in_outages_and_weights() {
     on_outage: { allow_up_to: 1 }     limis:
         9:50 apis[0].operations[0].weight: no quota counts this weight: write `quota: { weight: … }` in a product that opens the API, or leave it out
         18:16 products[0].on_outage: expected a limit that `allow_up_to` can go past, a hard quota or a rate over the fleet, found none: write `allow`, as nothing would stop these calls
-        19:5 products[0].limis: unknown field (did you mean `limits`?): expected id, name, description, apis, every, price, limits, on_outage
+        19:5 products[0].limis: unknown field (did you mean `limits`?): expected id, name, description, apis, every, price, limits, on_outage, billable
     weight: 1000001
         9:50 apis[0].operations[0].weight: expected a whole number from 0 to 1000000, found 1000001
     weight: -1

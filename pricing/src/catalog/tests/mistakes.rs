@@ -362,7 +362,7 @@ products:
     14:9 products[0].id: expected an id of at most 64 letters, digits and -_. that begins with a letter or digit, found "basic plan"
     15:12 products[0].apis[0]: no API has the id `adress` (did you mean `address`?)
     15:20 products[0].apis[1]: no API has the id `weather`
-    16:5 products[0].evry: unknown field (did you mean `every`?): expected id, name, description, apis, every, price, limits, on_outage
+    16:5 products[0].evry: unknown field (did you mean `every`?): expected id, name, description, apis, every, price, limits, on_outage, billable
     18:23 products[0].price.tier.amount: expected a price of zero or more, found -14.95
     18:48 products[0].price.tier.currency: unknown field: expected amount, included
     21:24 products[0].limits[0].rate.calls: expected a whole number from 1 to 1000000000, found 0

@@ -1,5 +1,6 @@
 //! What a catalog may say.
 
+mod billable;
 mod docs;
 mod gate;
 mod gate_mistakes;

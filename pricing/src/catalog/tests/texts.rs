@@ -10,7 +10,7 @@ use crate::gate::{
     MAX_WEIGHT, Meter, OnOutage, QuotaPeriod, Rule,
 };
 use crate::key::KeySecrets;
-use crate::sync::MAX_STALE_SECONDS;
+use crate::sync::{MAX_METERS, MAX_STALE_SECONDS};
 
 /// Pieces of catalogs, so that random texts get past the parser's first line.
 fn any_text() -> impl Strategy<Value = String> {
@@ -81,18 +81,26 @@ const TARGETS: [&str; 6] =
 fn any_products() -> impl Strategy<Value = String> {
     let prices = ["free", "{ metered: { amount: 1 } }", "{ tier: { amount: 1, included: 50 } }"];
     let outages = ["deny", "allow", "{ allow_up_to: 9 }"];
+    let billable = [
+        "{ aborted: false }",
+        "{ statuses: [2xx, 404, 410-418], unforwarded: true }",
+        "{ statuses: [5xx, 1xx, 404, 200-299] }",
+        "{ statuses: [2xx, 204] }",
+    ];
     let opened = ["[a]", "[a, b]", "[b]"];
     let limit = (select(RULES.to_vec()), select(TARGETS.to_vec()));
     let parts = (
         select(opened.to_vec()),
         select(prices.to_vec()),
         select(outages.to_vec()),
+        select(billable.to_vec()),
         proptest::collection::vec(limit, 0..4),
     );
     proptest::collection::vec(parts, 1..3).prop_map(|products| {
-        let products = (0..).zip(&products).map(|(n, (opened, price, outage, limits))| {
+        let products = (0..).zip(&products).map(|(n, parts)| {
+            let (opened, price, outage, billable, limits) = parts;
             let limits = limits.iter().map(|(rule, target)| format!("{rule}{target}")).collect();
-            product(n, opened, price, outage, limits)
+            product(n, opened, price, &format!("{outage}, billable: {billable}"), limits)
         });
         format!("{APIS}products:\n{}", products.collect::<String>())
     })
@@ -118,6 +126,11 @@ fn check(gate: &GateCatalog) {
     assert!(gate.answers.statuses.iter().all(|(_, status)| (400..600).contains(status)));
     for product in &gate.products {
         assert!(product.limits.len() <= MAX_LIMITS);
+        assert!(product.meters.len() <= MAX_METERS);
+        let statuses = &product.billable.statuses;
+        assert!(!statuses.is_empty());
+        assert!(statuses.iter().all(|it| 100 <= it.first && it.first <= it.last && it.last < 600));
+        assert!(statuses.is_sorted_by(|range, next| range.last + 1 < next.first));
         product.limits.iter().for_each(|limit| check_limit(gate, product, limit));
         let is_bound = |limit: &Limit| limit.blocks() && limit.rule.is_leased();
         assert!(
