@@ -296,22 +296,19 @@ impl Host for Envoy {
             Level::Info => 2,
             Level::Warn => 3,
             Level::Error => 4,
+            Level::Critical => 5,
         };
         // SAFETY: reads the line.
         unsafe { proxy_log(level, line.as_ptr(), line.len()) };
     }
 
     fn count(&self, metric: Metric, by: u32) {
-        self.shift(metric, by.into());
-    }
-
-    fn shift(&self, metric: Metric, by: i64) {
         // Known to the proxy from its first mention, but Envoy takes no offset of zero.
         if let Some(id) = metric_id(metric)
             && by != 0
         {
             // SAFETY: takes numbers.
-            unsafe { proxy_increment_metric(id, by) };
+            unsafe { proxy_increment_metric(id, by.into()) };
         }
     }
 
@@ -442,8 +439,9 @@ extern "C" fn proxy_on_vm_start(_root: u32, _configuration_size: usize) -> bool 
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_configure(_root: u32, _configuration_size: usize) -> bool {
-    with_gate((), |_| {
+extern "C" fn proxy_on_configure(root: u32, _configuration_size: usize) -> bool {
+    with_gate((), |gate| {
+        gate.on_configure(root);
         // SAFETY: takes a number.
         unsafe { proxy_set_tick_period_milliseconds(TICK_MS) };
     });
@@ -485,8 +483,10 @@ extern "C" fn proxy_on_log(stream: u32) {
     with_gate((), |gate| gate.on_log(stream));
 }
 
+/// True: the proxy need not wait. It would not, and what is to be said is said.
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_done(_context: u32) -> bool {
+extern "C" fn proxy_on_done(context: u32) -> bool {
+    with_gate((), |gate| gate.on_done(context));
     true
 }
 

@@ -53,6 +53,8 @@ pub enum Level {
     Warn,
     /// Something is lost or refused that should not be.
     Error,
+    /// Never to be filtered out: usage itself.
+    Critical,
 }
 
 /// The proxy. Calls that a proxy may refuse say so; none panics.
@@ -99,8 +101,6 @@ pub trait Host {
 
     /// Adds to a counter of the process.
     fn count(&self, metric: Metric, by: u32);
-    /// Moves a gauge that adds up over the VMs of the process.
-    fn shift(&self, metric: Metric, by: i64);
-    /// Sets a gauge that is the same to all VMs of the process.
+    /// Sets a gauge, which all VMs of the process share.
     fn show(&self, metric: Metric, value: u64);
 }

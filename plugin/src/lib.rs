@@ -8,6 +8,7 @@
 //! - [`admit`], [`settle`]: the two changes a call makes to its record, as pure functions.
 //! - [`shared`]: the keys and values in shared data, and the compare-and-swap loop.
 //! - [`gate`]: streams from headers to log; [`reply`]: answers of the gate itself.
+//! - [`roster`]: which VMs of the process live, and what they have to deliver yet.
 //! - [`settings`]: what the proxy's configuration says.
 //! - [`metrics`]: what operators see of a process, by name.
 //! - [`sync`]: what a VM tells the host, and what it does with the answer.
@@ -21,6 +22,7 @@
 #[cfg(target_arch = "wasm32")]
 mod abi;
 pub mod admit;
+mod faults;
 pub mod gate;
 pub mod host;
 pub mod keys;
@@ -29,6 +31,7 @@ pub mod metrics;
 pub mod record;
 pub mod reply;
 pub mod request;
+pub mod roster;
 pub mod route;
 pub mod settings;
 pub mod settle;

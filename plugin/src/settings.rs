@@ -1,6 +1,6 @@
 //! What the proxy's configuration of the VM says.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// The environment variable that holds the gateway's token.
 pub const TOKEN_VARIABLE: &str = "TOLLGATE_GATEWAY_TOKEN";
@@ -21,6 +21,12 @@ pub struct Settings {
     /// The `:authority` to send to it.
     #[serde(default = "default_authority")]
     pub authority: String,
+    /// The request header (lower case) in which the proxy says what country a caller is in.
+    #[serde(default, deserialize_with = "lower_case")]
+    pub country_header: Option<String>,
+    /// Whether rows tell bytes of every product. Those of a product that meters them always do.
+    #[serde(default)]
+    pub bytes: bool,
 }
 
 /// What a VM is for.
@@ -59,6 +65,12 @@ impl Settings {
     }
 }
 
+/// As a proxy spells the names of headers.
+fn lower_case<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let name: Option<String> = Option::deserialize(deserializer)?;
+    Ok(name.map(|name| name.to_ascii_lowercase()))
+}
+
 fn default_cluster() -> String {
     "tollgate_host".to_owned()
 }
@@ -77,6 +89,10 @@ mod tests {
         assert_eq!(Settings::read(br#"{"role":"pin"}"#).unwrap().role, Role::Pin);
         assert_eq!(Settings::read(br#"{"cluster":"c"}"#).unwrap().cluster, "c");
         assert_eq!(Settings::read(b"").unwrap().mode, Mode::Enforce);
+        let settings = Settings::read(br#"{"country_header":"X-Geo","bytes":true}"#).unwrap();
+        assert_eq!((settings.country_header.as_deref(), settings.bytes), (Some("x-geo"), true));
+        let settings = Settings::read(b"").unwrap();
+        assert_eq!((settings.country_header, settings.bytes), (None, false));
         assert_eq!(Settings::read(br#"{"mode":"observe"}"#).unwrap().mode, Mode::Observe);
         for bad in [&b"{"[..], br#"{"clutser":"c"}"#, br#"{"role":"gat"}"#, br#"{"mode":"off"}"#] {
             assert!(Settings::read(bad).is_err());

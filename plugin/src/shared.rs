@@ -10,6 +10,7 @@ use tollgate_pricing::gate::GateCatalog;
 use tollgate_pricing::id::{BootId, Hex128, LedgerId, SubscriptionId};
 use tollgate_pricing::key::KeyHash;
 
+use crate::faults::{self, Fault};
 use crate::host::{Cas, Host, Lost};
 use crate::record::{Damaged, Record};
 
@@ -48,6 +49,12 @@ pub struct Head {
     /// How far the last complete sweep under this epoch came, unix milliseconds by the host's
     /// clock.
     pub swept_through_ms: Option<u64>,
+    /// When that sweep began, monotonic; 0 if there is none. For what this process owes: the
+    /// host's clock may step, and stands still here after a step back.
+    pub swept_ns: u64,
+    /// When the process heard that the ledger it reports to was restored, monotonic; 0 if it did
+    /// not.
+    pub restored_ns: u64,
     /// How far any did: the clock is never before this.
     pub floor_ms: u64,
 }
@@ -154,7 +161,8 @@ pub fn publish_key(
             None => Cas::ABSENT,
             Some((bytes, cas)) => {
                 let known = PublishedKey::read(&bytes);
-                if known.is_some_and(|known| known.revision > revision) {
+                let is_old = known.is_some_and(|known| known.revision > revision);
+                if is_old && !faults::is(Fault::ReviveKey) {
                     return Ok(());
                 }
                 cas
@@ -217,7 +225,13 @@ pub fn record(host: &impl Host, id: SubscriptionId) -> Result<Record, Failed> {
 /// directory there is none: no sweep would find it.
 pub fn create_record(host: &impl Host, record: &Record) -> Result<(), Lost> {
     let name = record_name(record.id);
-    if host.shared_get(&name).is_none() {
+    let present = host.shared_get(&name);
+    if faults::is(Fault::RecreateRecord)
+        && let Some((_, cas)) = &present
+    {
+        return host.shared_set(&name, &record.encode(), *cas);
+    }
+    if present.is_none() {
         list(host, record.id)?;
         // A lost write means that another VM made it just now.
         let _ = host.shared_set(&name, &record.encode(), Cas::ABSENT);

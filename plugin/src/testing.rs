@@ -1,7 +1,7 @@
 //! A process to test in: shared data, a clock and a network in memory, and gates over them.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::rc::Rc;
 
@@ -11,6 +11,7 @@ use tollgate_pricing::gate::{
 };
 use tollgate_pricing::id::{Hex128, SubscriptionId, Tag};
 use tollgate_pricing::key::{KeyHash, KeySecrets};
+use tollgate_pricing::sync::spill::{Reader, Spill};
 use tollgate_pricing::sync::{
     Access, KeyAnswer, LeaseAnswer, LeaseAsk, LeaseOutcome, PROTOCOL, QuotaPeriods, Recall,
     RowsAck, SlotAck, SubscriptionState, SyncAnswer, SyncRequest,
@@ -22,6 +23,7 @@ use crate::host::{Cas, Host, Level, Lost, Post};
 use crate::metrics::Metric;
 use crate::reply::Reply;
 use crate::settings::Settings;
+use crate::shared;
 
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const SECOND: u64 = 1_000 * MS;
@@ -61,14 +63,29 @@ pub(crate) fn catalog(products: Vec<GateProduct>) -> GateCatalog {
 /// A product that opens the API.
 pub(crate) fn product(id: &str, limits: Vec<Limit>) -> GateProduct {
     let on_outage = OnOutage::Deny;
+    let meters = meters_of(&limits);
     GateProduct {
         id: id.to_owned(),
         apis: vec!["a".to_owned()],
         limits,
         on_outage,
         billable: Billable::default(),
-        meters: Vec::new(),
+        meters,
     }
+}
+
+/// The meters of a product with these limits, as a host lists them.
+pub(crate) fn meters_of(limits: &[Limit]) -> Vec<Meter> {
+    let mut meters: Vec<Meter> = Vec::new();
+    for limit in limits {
+        if let Rule::Quota { meter, .. } = &limit.rule
+            && *meter != Meter::Calls
+            && !meters.contains(meter)
+        {
+            meters.push(meter.clone());
+        }
+    }
+    meters
 }
 
 /// A hard quota of each billing period.
@@ -103,8 +120,16 @@ pub(crate) struct Outside {
     pub(crate) posted: Vec<Posted>,
     pub(crate) log: Vec<String>,
     pub(crate) metrics: BTreeMap<String, i64>,
-    /// How often shared data was read.
+    /// How often shared data was read, …
     pub(crate) reads: u64,
+    /// … and of that the catalog, which may be large.
+    pub(crate) catalog_reads: u64,
+    /// At records, other VMs always get ahead.
+    pub(crate) contended: bool,
+}
+
+fn is_record(key: &[u8]) -> bool {
+    key.windows(8).any(|part| part == b"/record/")
 }
 
 /// A stream as its proxy sees it.
@@ -115,6 +140,8 @@ pub(crate) struct Stream {
     pub(crate) notes: BTreeMap<String, String>,
     pub(crate) forwarded: bool,
     pub(crate) reply: Option<Reply>,
+    /// Properties that were read, in their order.
+    pub(crate) read: Vec<String>,
 }
 
 impl Stream {
@@ -144,10 +171,6 @@ impl FakeHost {
     fn with_stream<T>(&self, run: impl FnOnce(&mut Stream) -> T) -> Option<T> {
         self.inside.streams.borrow_mut().get_mut(&self.inside.focus.get()).map(run)
     }
-
-    fn shift_by(&self, metric: Metric, by: i64) {
-        *self.outside.borrow_mut().metrics.entry(metric.name()).or_default() += by;
-    }
 }
 
 impl Host for FakeHost {
@@ -167,12 +190,15 @@ impl Host for FakeHost {
     fn shared_get(&self, key: &[u8]) -> Option<(Vec<u8>, Cas)> {
         let mut outside = self.outside.borrow_mut();
         outside.reads += 1;
+        outside.catalog_reads += u64::from(key.ends_with(b"/catalog"));
         outside.data.get(key).map(|(value, cas)| (value.clone(), Cas::read(*cas)))
     }
 
     fn shared_set(&self, key: &[u8], value: &[u8], cas: Cas) -> Result<(), Lost> {
         let mut outside = self.outside.borrow_mut();
-        if outside.data.get(key).is_some_and(|(_, present)| *present != cas.token()) {
+        let overtaken = |(_, present): &(Vec<u8>, u32)| *present != cas.token();
+        let contended = outside.contended && is_record(key);
+        if contended || outside.data.get(key).is_some_and(overtaken) {
             return Err(Lost);
         }
         outside.cas += 1;
@@ -205,7 +231,11 @@ impl Host for FakeHost {
     }
 
     fn bytes(&self, property: &[&str]) -> Option<Vec<u8>> {
-        self.with_stream(|stream| stream.properties.get(&property.join(".")).cloned())?
+        let name = property.join(".");
+        self.with_stream(|stream| {
+            stream.read.push(name.clone());
+            stream.properties.get(&name).cloned()
+        })?
     }
 
     fn set_path(&self, path: &[u8]) {
@@ -260,11 +290,7 @@ impl Host for FakeHost {
     }
 
     fn count(&self, metric: Metric, by: u32) {
-        self.shift_by(metric, by.into());
-    }
-
-    fn shift(&self, metric: Metric, by: i64) {
-        self.shift_by(metric, by);
+        *self.outside.borrow_mut().metrics.entry(metric.name()).or_default() += i64::from(by);
     }
 
     fn show(&self, metric: Metric, value: u64) {
@@ -283,13 +309,23 @@ pub(crate) struct Process {
     pub(crate) settings: Settings,
     pub(crate) catalog: GateCatalog,
     keys: BTreeMap<KeyHash, SubscriptionId>,
+    /// Keys that were revoked, and at which revision.
+    revoked: Vec<(KeyHash, u64)>,
     pub(crate) states: BTreeMap<SubscriptionId, SubscriptionState>,
     pub(crate) grants: Grants,
     recalls: Vec<Recall>,
     pub(crate) epoch: u32,
     pub(crate) revision: u64,
+    /// How far the host's clock has been stepped forward.
+    pub(crate) stepped_ms: u64,
     /// Calls are answered 503 by the proxy.
     pub(crate) down: bool,
+    /// VMs that do not tick.
+    pub(crate) still: BTreeSet<usize>,
+    /// Subscriptions whose slots the host does not take.
+    pub(crate) refused: BTreeSet<SubscriptionId>,
+    /// The host stores rows, and says so.
+    pub(crate) keeps_rows: bool,
     /// Every request that arrived.
     pub(crate) heard: Vec<SyncRequest>,
     streams: u32,
@@ -310,12 +346,17 @@ impl Process {
             settings: Settings::read(settings.as_bytes()).unwrap(),
             catalog,
             keys: BTreeMap::new(),
+            revoked: Vec::new(),
             states: BTreeMap::new(),
             grants: Box::new(|ask| (ask.lease.granted + 10, LeaseOutcome::Granted)),
             recalls: Vec::new(),
             epoch: 1,
             revision: 1,
+            stepped_ms: 0,
             down: false,
+            still: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            keeps_rows: true,
             heard: Vec::new(),
             streams: 100,
         };
@@ -330,7 +371,9 @@ impl Process {
     pub(crate) fn load(&mut self, vm: usize) {
         let inside = Rc::new(Inside { vm, focus: Cell::new(ROOT), ..Inside::default() });
         let host = FakeHost { outside: self.outside.clone(), inside: inside.clone() };
-        let gate = Gate::new(host, self.settings.clone(), "token".to_owned());
+        let mut gate = Gate::new(host, self.settings.clone(), "token".to_owned());
+        gate.on_configure(ROOT);
+        self.still.remove(&vm);
         if vm < self.gates.len() {
             self.outside.borrow_mut().posted.retain(|posted| posted.vm != vm);
             (self.gates[vm], self.insides[vm]) = (gate, inside);
@@ -338,6 +381,34 @@ impl Process {
             self.gates.push(gate);
             self.insides.push(inside);
         }
+    }
+
+    /// A VM traps, and no request comes that would start it anew.
+    pub(crate) fn trap(&mut self, vm: usize) {
+        self.outside.borrow_mut().posted.retain(|posted| posted.vm != vm);
+        self.still.insert(vm);
+    }
+
+    /// The proxy ends a VM. What it sent arrives; the answers do not.
+    pub(crate) fn end_vm(&mut self, vm: usize) {
+        self.gates[vm].on_done(ROOT);
+        self.gates[vm].on_delete(ROOT);
+        self.trap(vm);
+    }
+
+    /// A VM that was ended is given a root context again.
+    pub(crate) fn go_on(&mut self, vm: usize) {
+        self.gates[vm].on_configure(ROOT);
+        self.still.remove(&vm);
+    }
+
+    /// What is in the log for `tollgate ingest-spill`.
+    pub(crate) fn spills(&self) -> Vec<Spill> {
+        let mut reader = Reader::default();
+        let log = &self.outside.borrow().log;
+        let spills = log.iter().filter_map(|line| reader.read(line).unwrap()).collect();
+        assert_eq!(reader.incomplete().count(), 0);
+        spills
     }
 
     /// A subscription to the first product, and its key.
@@ -377,6 +448,25 @@ impl Process {
         id
     }
 
+    /// A key is nobody's from now on.
+    pub(crate) fn revoke(&mut self, key: &str) {
+        let hash = self.catalog.secrets.lookup_hash(key.as_bytes());
+        self.keys.remove(&hash);
+        self.revision += 1;
+        self.revoked.push((hash, self.revision));
+    }
+
+    /// The process has never heard of a key.
+    pub(crate) fn forget_key(&mut self, key: &str) {
+        let hash = self.catalog.secrets.lookup_hash(key.as_bytes());
+        shared::forget_key(&self.gates[0].host, hash);
+    }
+
+    /// Whose key this is.
+    pub(crate) fn owner(&self, key: KeyHash) -> SubscriptionId {
+        self.keys[&key]
+    }
+
     pub(crate) fn now_ns(&self) -> u64 {
         self.outside.borrow().now_ns
     }
@@ -388,8 +478,7 @@ impl Process {
     /// The values of all records, as bytes.
     pub(crate) fn records(&self) -> Vec<Vec<u8>> {
         let outside = self.outside.borrow();
-        let records =
-            outside.data.iter().filter(|(key, _)| key.windows(8).any(|it| it == b"/record/"));
+        let records = outside.data.iter().filter(|(key, _)| is_record(key));
         records.map(|(_, (value, _))| value.clone()).collect()
     }
 
@@ -397,8 +486,7 @@ impl Process {
     pub(crate) fn damage_records(&mut self, bytes: &[u8]) {
         let mut outside = self.outside.borrow_mut();
         let records = outside.data.iter_mut();
-        for (_, (value, _)) in records.filter(|(key, _)| key.windows(8).any(|it| it == b"/record/"))
-        {
+        for (_, (value, _)) in records.filter(|(key, _)| is_record(key)) {
             *value = bytes.to_vec();
         }
     }
@@ -446,19 +534,24 @@ impl Process {
         })
     }
 
+    /// The proxy says that a stream has ended, which it still knows.
+    pub(crate) fn log(&mut self, vm: usize, stream: u32) {
+        self.insides[vm].focus.set(stream);
+        self.gates[vm].on_log(stream);
+        self.insides[vm].focus.set(ROOT);
+    }
+
     /// A stream ends; those that were forwarded by an answer of the API.
     pub(crate) fn end(&mut self, vm: usize, stream: u32, status: u64) {
         self.look(vm, stream, |stream| {
             if stream.forwarded {
-                stream.properties.insert("upstream.address".to_owned(), b"api".to_vec());
+                stream.properties.insert("upstream.local_address".to_owned(), b"api".to_vec());
                 let code = status.to_le_bytes().to_vec();
                 stream.properties.insert("response.code".to_owned(), code);
             }
         });
-        self.insides[vm].focus.set(stream);
-        self.gates[vm].on_log(stream);
+        self.log(vm, stream);
         self.gates[vm].on_delete(stream);
-        self.insides[vm].focus.set(ROOT);
         self.insides[vm].streams.borrow_mut().remove(&stream);
     }
 
@@ -483,8 +576,10 @@ impl Process {
             let before = self.now_ns();
             self.outside.borrow_mut().now_ns += step;
             if before / (250 * MS) != self.now_ns() / (250 * MS) {
-                for gate in &mut self.gates {
-                    gate.on_tick(ROOT);
+                for (vm, gate) in self.gates.iter_mut().enumerate() {
+                    if !self.still.contains(&vm) {
+                        gate.on_tick(ROOT);
+                    }
                 }
             }
             self.settle_messages();
@@ -506,13 +601,17 @@ impl Process {
 
     /// The answer to a call comes.
     pub(crate) fn answer(&mut self, posted: &Posted) {
-        let answer = if self.down {
-            (503, b"no healthy upstream".to_vec())
-        } else {
-            self.heard.push(posted.request.clone());
-            (200, serde_json::to_vec(&self.answer_to(&posted.request)).unwrap())
-        };
+        let answer = self.word_to(posted);
         self.answer_with(posted, answer);
+    }
+
+    /// What would come as the answer to a call now.
+    pub(crate) fn word_to(&mut self, posted: &Posted) -> (u16, Vec<u8>) {
+        if self.down {
+            return (503, b"no healthy upstream".to_vec());
+        }
+        self.heard.push(posted.request.clone());
+        (200, serde_json::to_vec(&self.answer_to(&posted.request)).unwrap())
     }
 
     /// A status and a body come as the answer to a call.
@@ -530,6 +629,8 @@ impl Process {
             .collect();
         let asked = keys.iter().filter_map(|key| key.subscription);
         let since = request.since.unwrap_or(u64::MAX);
+        let gone = self.revoked.iter().filter(|(_, revision)| *revision > since);
+        let gone = gone.map(|(hash, _)| KeyAnswer { hash: *hash, subscription: None });
         let changed = self.states.values().filter(|state| state.revision > since);
         let changed: Vec<SubscriptionId> = asked.chain(changed.map(|state| state.id)).collect();
         let leases = request.leases.iter().map(|ask| {
@@ -538,7 +639,8 @@ impl Process {
             LeaseAnswer { subscription, limit, period, granted, lasts_ms: Some(1_000), outcome }
         });
         let leases = leases.collect();
-        let slots = request.records.iter().flat_map(|report| {
+        let taken = request.records.iter().filter(|it| !self.refused.contains(&it.subscription));
+        let slots = taken.flat_map(|report| {
             let subscription = report.subscription;
             report.slots.iter().map(move |slot| SlotAck { subscription, slot: slot.clone() })
         });
@@ -549,16 +651,17 @@ impl Process {
             protocol: PROTOCOL,
             ledger: Hex128([9; 16]),
             epoch: self.epoch,
-            now_ms: START_MS + (self.now_ns() - 5_000 * SECOND) / MS,
+            now_ms: START_MS + self.stepped_ms + (self.now_ns() - 5_000 * SECOND) / MS,
             rows: request
                 .rows
                 .as_ref()
+                .filter(|_| self.keeps_rows)
                 .map(|rows| RowsAck { incarnation: rows.incarnation, sequence: rows.sequence }),
             slots: slots.collect(),
             revision: self.revision,
             catalog: (!is_known).then(|| self.catalog.clone()),
             subscriptions: changed.iter().filter_map(|id| self.states.get(id)).cloned().collect(),
-            keys,
+            keys: keys.iter().cloned().chain(gone).collect(),
             leases,
             recalls: self.recalls.clone(),
         }

@@ -48,13 +48,22 @@ pub enum BuildError {
 /// The plugin as Envoy loads it: a `.wasm` file.
 pub fn plugin() -> Result<&'static Path, BuildError> {
     static PLUGIN: OnceLock<Result<PathBuf, BuildError>> = OnceLock::new();
-    shared(&PLUGIN, || {
-        ensure_target()?;
-        let args = ["--target", PLUGIN_TARGET, "--profile", "plugin"];
-        build("tollgate-plugin", &args, "wasm", |artifact| {
-            let is_wasm = |file: &&PathBuf| file.extension().is_some_and(|it| it == "wasm");
-            artifact.filenames.iter().find(is_wasm).cloned()
-        })
+    shared(&PLUGIN, || build_plugin(&["--profile", "plugin"]))
+}
+
+/// The plugin with mistakes in it: which one, the variable `TOLLGATE_FAULT` of its VM says, by the
+/// names in `plugin/src/faults/told.rs`. Without that it makes none.
+pub fn plugin_with_faults() -> Result<&'static Path, BuildError> {
+    static PLUGIN: OnceLock<Result<PathBuf, BuildError>> = OnceLock::new();
+    shared(&PLUGIN, || build_plugin(&["--profile", "plugin-faults", "--features", "faults"]))
+}
+
+fn build_plugin(args: &[&str]) -> Result<PathBuf, BuildError> {
+    ensure_target()?;
+    let args = [&["--target", PLUGIN_TARGET], args].concat();
+    build("tollgate-plugin", &args, "wasm", |artifact| {
+        let is_wasm = |file: &&PathBuf| file.extension().is_some_and(|it| it == "wasm");
+        artifact.filenames.iter().find(is_wasm).cloned()
     })
 }
 
@@ -138,4 +147,22 @@ fn ensure_target() -> Result<(), BuildError> {
 
 fn no_tool(tool: &str, cause: &io::Error) -> BuildError {
     BuildError::Tool { tool: tool.to_owned(), cause: cause.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_mistake_can_be_asked_of_the_released_plugin() {
+        let has = |file: &Path, text: &str| {
+            let bytes = std::fs::read(file).unwrap();
+            bytes.windows(text.len()).any(|part| part == text.as_bytes())
+        };
+        let (released, faulty) = (plugin().unwrap(), plugin_with_faults().unwrap());
+        for text in ["TOLLGATE_FAULT", "x-tollgate-trap", "settle_twice"] {
+            assert!(!has(released, text), "{text}");
+            assert!(has(faulty, text), "{text}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Charging: every limit that counts a call, after all were found to have room for it.
 
+use std::rc::Rc;
+
 use tollgate_pricing::gate::{Meter, Rule};
 use tollgate_pricing::id::SubscriptionId;
 use tollgate_pricing::sync::LeaseAsk;
@@ -22,8 +24,13 @@ pub(super) fn charge(record: &mut Record, call: &Call<'_>, checked: Checked<'_>)
         record.make_room(product, call.now);
     }
     let subscription = record.id;
-    let mut permit =
-        Permit { subscription, period: period.number, quotas: Vec::new(), headers: Vec::new() };
+    let mut permit = Permit {
+        subscription,
+        period: period.number,
+        product: Rc::clone(product),
+        weight: call.weight,
+        quotas: Vec::new(),
+    };
     let mut low = Vec::new();
     for line in &lines {
         let Some(state) = record.state_mut(line.tag, &line.rule) else { continue };
@@ -98,11 +105,7 @@ fn charge_quota(
             kept.lease.spend(needs);
             Counted::Units(needs)
         }
-        Meter::Bytes => Counted::Bytes,
-        Meter::Header(name) => {
-            permit.headers.push((line.tag, name.clone()));
-            Counted::Header
-        }
+        Meter::Bytes | Meter::Header(_) => Counted::Late(meter.tag()),
     };
     permit.quotas.push(Charged { limit: line.tag, period: kept.lease.period, what });
     let left = kept.lease.left();

@@ -1,11 +1,14 @@
 //! Admission: one pure change of a record. All limits are checked, then all charged, or none.
 //!
-//! `examine` looks at one limit, here the findings are weighed, and `charge` does what was decided. Until then the record is only read: a refused call cannot have changed it.
+//! `examine` looks at one limit, here the findings are weighed, and `charge` does what was decided.
+//! Until then the record is only read: a refused call cannot have changed it.
 
 mod charge;
 mod examine;
 mod permit;
 mod refusal;
+
+use std::rc::Rc;
 
 use tollgate_pricing::gate::{GateProduct, OnOutage, Rule};
 use tollgate_pricing::id::Tag;
@@ -17,6 +20,7 @@ use self::examine::{Finding, Line, Retry, examine};
 pub use self::permit::{Charged, Counted, Permit};
 pub use self::refusal::{LimitStatus, Refusal, RefusedBy, statuses};
 use self::refusal::{by_limit, reason};
+use crate::faults;
 use crate::record::{MAX_ADMISSION_SLOTS, Record};
 
 /// The moment of a decision, by two clocks.
@@ -31,8 +35,8 @@ pub struct Now {
 /// A call that wants to be admitted.
 #[derive(Clone, Copy)]
 pub struct Call<'a> {
-    /// The record's product, if the catalog has it.
-    pub product: Option<&'a GateProduct>,
+    /// The record's product, if the catalog has it. A permit keeps it.
+    pub product: Option<&'a Rc<GateProduct>>,
     /// The API's id.
     pub api: &'a str,
     /// The operation's id.
@@ -86,13 +90,16 @@ pub enum Admission {
 pub fn admit(record: &mut Record, call: &Call<'_>) -> Admission {
     match check(record, call) {
         Ok(checked) => charge(record, call, checked),
-        Err(admission) => admission,
+        Err(admission) => {
+            faults::count_unchecked(record);
+            admission
+        }
     }
 }
 
 /// A call that every limit has room for.
 struct Checked<'a> {
-    product: &'a GateProduct,
+    product: &'a Rc<GateProduct>,
     period: Period,
     lines: Vec<Line<'a>>,
     would_refuse: Option<Reason>,

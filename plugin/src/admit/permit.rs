@@ -1,5 +1,8 @@
 //! The permit of an admitted call: what settling it takes.
 
+use std::rc::Rc;
+
+use tollgate_pricing::gate::{Billable, GateProduct, Meter};
 use tollgate_pricing::id::{SubscriptionId, Tag};
 
 /// Proof that a call was admitted, and what settling it needs. It cannot be copied: whoever
@@ -8,8 +11,10 @@ use tollgate_pricing::id::{SubscriptionId, Tag};
 pub struct Permit {
     pub(super) subscription: SubscriptionId,
     pub(super) period: u32,
+    /// As it was then: a call is settled by the rules under which it was admitted.
+    pub(super) product: Rc<GateProduct>,
+    pub(super) weight: u32,
     pub(super) quotas: Vec<Charged>,
-    pub(super) headers: Vec<(Tag, String)>,
 }
 
 /// A quota that counts a call, and what settling it takes.
@@ -28,10 +33,8 @@ pub struct Charged {
 pub enum Counted {
     /// Units taken at admission: they go back if the call is waived.
     Units(u64),
-    /// Its bytes, added at its end if it is billed.
-    Bytes,
-    /// The number in a response header, added at its end if it is billed.
-    Header,
+    /// What it takes of this meter, added at its end if it is billed.
+    Late(Tag),
 }
 
 impl Permit {
@@ -45,14 +48,19 @@ impl Permit {
         self.period
     }
 
-    /// Whether settling wants to know the call's bytes.
-    pub fn wants_bytes(&self) -> bool {
-        self.quotas.iter().any(|charged| charged.what == Counted::Bytes)
+    /// Which endings are billed.
+    pub fn billable(&self) -> &Billable {
+        &self.product.billable
     }
 
-    /// The response headers that settling wants to know, each with the quota that counts it.
-    pub fn wants_headers(&self) -> &[(Tag, String)] {
-        &self.headers
+    /// What is metered of it.
+    pub fn meters(&self) -> &[Meter] {
+        &self.product.meters
+    }
+
+    /// What its operation weighs.
+    pub fn weight(&self) -> u32 {
+        self.weight
     }
 
     /// The quotas that count it.

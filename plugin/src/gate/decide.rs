@@ -8,6 +8,7 @@ use tollgate_pricing::sync::{LeaseAsk, Reason};
 
 use super::{Gate, Loaded, WAIT_NS};
 use crate::admit::{Admission, Call, LimitStatus, Permit, Reach, Refusal, admit, statuses};
+use crate::faults::{self, Fault};
 use crate::host::Host;
 use crate::metrics::Metric;
 use crate::request::{MAX_KEY_BYTES, Request};
@@ -192,6 +193,9 @@ impl<H: Host> Gate<H> {
                 admission @ Admission::Admitted { .. } => {
                     let limits = if tells_limits { statuses(record, &call) } else { Vec::new() };
                     (Store::Yes, (admission, limits))
+                }
+                admission if faults::is(Fault::ChargeBeforeCheck) => {
+                    (Store::Yes, (admission, Vec::new()))
                 }
                 admission => (Store::No, (admission, Vec::new())),
             }

@@ -1,21 +1,28 @@
 //! The end of a call: what became of it, and the second change of its record.
 
+use tollgate_pricing::gate::{Ended, Meter};
 use tollgate_pricing::id::SubscriptionId;
 use tollgate_pricing::sync::Outcome;
 
-use super::Gate;
+use super::{Call, Gate};
 use crate::admit::Permit;
+use crate::faults::{self, Fault};
 use crate::host::{Host, Level};
 use crate::metrics::Metric;
-use crate::settle::{Ending, Measured, NoSlot, settle};
+use crate::settle::{Ending, NoSlot, Took, settle};
 use crate::shared::{self, Failed, Store};
-use crate::sync::rows::RowKey;
+use crate::sync::rows::{Described, Fit};
 
-/// A call that has ended and is not counted yet.
+/// Envoy's response flags for a caller who left before the answer was complete: it closed its
+/// connection (`DownstreamConnectionTermination`), or reset the one stream, as HTTP/2 can
+/// (`DownstreamRemoteReset`).
+const CALLER_LEFT: u64 = 1 << 14 | 1 << 28;
+
+/// A call that has ended and is not counted yet, nor described.
 pub(super) struct Unsettled {
     permit: Permit,
     ending: Ending,
-    measured: Measured,
+    row: Described,
 }
 
 impl<H: Host> Gate<H> {
@@ -24,68 +31,100 @@ impl<H: Host> Gate<H> {
         let Some(call) = self.going.remove(&stream) else {
             return;
         };
+        let Call { permit, whose, route, would_refuse, country, minute, started_ns } = call;
         let status = self.host.number(&["response", "code"]);
-        let status = status.and_then(|code| u16::try_from(code).ok()).unwrap_or(0);
-        let outcome = match call.permit {
-            None => Outcome::Open,
-            Some(permit) => {
-                let ending = Ending::of(self.host.has(&["upstream", "address"]), status);
-                let measured = self.measure(&permit, ending);
-                self.settle(Unsettled { permit, ending, measured });
-                match ending {
-                    Ending::Billable => Outcome::Billable,
-                    Ending::Waived => Outcome::Waived,
-                }
-            }
+        let mut row = Described {
+            subscription: whose,
+            period: permit.as_ref().map_or(0, Permit::period),
+            route,
+            status: status.and_then(|code| u16::try_from(code).ok()).unwrap_or(0),
+            outcome: Outcome::Open,
+            would_refuse,
+            minute,
+            country,
+            latency_us: self.micros_since(started_ns),
+            bytes: 0,
+            units: 0,
         };
-        let key = RowKey {
-            subscription: call.whose,
-            route: call.route,
-            status,
-            outcome,
-            would_refuse: call.would_refuse,
-            minute: call.minute,
+        let metered = permit.as_ref().is_some_and(|permit| permit.meters().contains(&Meter::Bytes));
+        if metered || self.settings.bytes {
+            row.bytes = self.bytes();
+        }
+        let Some(permit) = permit else {
+            return self.describe(row);
         };
-        let elapsed_ns = self.host.monotonic_ns().saturating_sub(call.started_ns);
-        self.sync.rows.add(key, elapsed_ns);
+        let ending = if self.is_billed(&permit, row.status) {
+            let took = Took::measure(&permit, |meter| self.measure(meter, row.bytes));
+            (row.outcome, row.units) = (Outcome::Billable, took.units);
+            Ending::Billable(took.meters)
+        } else {
+            row.outcome = Outcome::Waived;
+            Ending::Waived
+        };
+        self.settle(Unsettled { permit, ending, row });
     }
 
-    /// What its limits count of a call that is billed. Each costs a host call.
-    fn measure(&self, permit: &Permit, ending: Ending) -> Measured {
-        let mut measured = Measured::default();
-        if ending != Ending::Billable {
-            return measured;
-        }
-        if permit.wants_bytes() {
-            let sizes = [["request", "total_size"], ["response", "total_size"]];
-            let sizes = sizes.iter().filter_map(|size| self.host.number(size));
-            measured.bytes = sizes.fold(0, u64::saturating_add);
-        }
-        for (limit, name) in permit.wants_headers() {
-            let value = self.host.bytes(&["response", "headers", name]);
-            let units = value.and_then(|value| whole_number(&value));
-            if units.is_none() {
-                self.host.count(Metric::Unreadable, 1);
+    /// Whether its product bills a call that ended so. What the rule does not ask for is not read:
+    /// each property costs a host call.
+    fn is_billed(&self, permit: &Permit, status: u16) -> bool {
+        let rule = permit.billable();
+        let flags = || self.host.number(&["response", "flags"]).unwrap_or(0);
+        rule.bills(Ended {
+            // Its own address in that connection: the upstream's is known once one was chosen,
+            // also if it then could not be reached.
+            forwarded: rule.unforwarded || self.host.has(&["upstream", "local_address"]),
+            status,
+            aborted: !rule.aborted && flags() & CALLER_LEFT != 0,
+        })
+    }
+
+    /// What a billed call took of a meter that is known late.
+    fn measure(&self, meter: &Meter, bytes: u64) -> u64 {
+        match meter {
+            Meter::Calls | Meter::Weight => 0,
+            Meter::Bytes => bytes,
+            Meter::Header(name) => {
+                let value = self.host.bytes(&["response", "headers", name]);
+                let units = value.and_then(|value| whole_number(&value));
+                if units.is_none() {
+                    self.host.count(Metric::Unreadable, 1);
+                }
+                units.unwrap_or(0)
             }
-            measured.headers.push((*limit, units.unwrap_or(0)));
         }
-        measured
+    }
+
+    /// Bytes of request and response, headers included.
+    fn bytes(&self) -> u64 {
+        let sizes = [["request", "total_size"], ["response", "total_size"]];
+        let sizes = sizes.iter().filter_map(|size| self.host.number(size));
+        sizes.fold(0, u64::saturating_add)
+    }
+
+    /// Adds a call to the rows.
+    pub(super) fn describe(&mut self, row: Described) {
+        if self.sync.rows.add(row) == Fit::Merged {
+            self.host.count(Metric::RowsMerged, 1);
+        }
+    }
+
+    /// Time that has passed, in microseconds.
+    pub(super) fn micros_since(&self, since_ns: u64) -> u64 {
+        self.host.monotonic_ns().saturating_sub(since_ns).wrapping_div(1_000)
     }
 
     /// Settles a call, or keeps it for the next tick: a settlement is never dropped.
     fn settle(&mut self, call: Unsettled) {
         let subscription = call.permit.subscription();
-        let settled = shared::update(&self.host, subscription, |record| {
-            match settle(record, &call.permit, call.ending, &call.measured) {
-                Ok(()) => (Store::Yes, true),
-                Err(NoSlot) => (Store::No, false),
+        match self.count_ended(&call) {
+            Ok(true) => {
+                self.sync.touch(subscription);
+                self.describe(call.row);
             }
-        });
-        match settled {
-            Ok(true) => self.sync.touch(subscription),
             Ok(false) | Err(Failed::Busy) => self.unsettled.push(call),
-            // There is nothing to settle in: the call stays open.
+            // There is nothing to settle in: the call stays open, and is described as it ended.
             Err(failed @ (Failed::Missing | Failed::Damaged)) => {
+                self.describe(call.row);
                 self.host.count(Metric::Lost, 1);
                 self.note_failure(subscription, failed);
                 if failed == Failed::Missing {
@@ -96,6 +135,22 @@ impl<H: Host> Gate<H> {
                 }
             }
         }
+    }
+
+    /// Changes the call's record. False if it has no slot for that now.
+    fn count_ended(&self, call: &Unsettled) -> Result<bool, Failed> {
+        if faults::is(Fault::NoSettle) {
+            return Ok(true);
+        }
+        shared::update(&self.host, call.permit.subscription(), |record| {
+            if faults::is(Fault::SettleTwice) {
+                let _ = settle(record, &call.permit, &call.ending);
+            }
+            match settle(record, &call.permit, &call.ending) {
+                Ok(()) => (Store::Yes, true),
+                Err(NoSlot) => (Store::No, false),
+            }
+        })
     }
 
     /// Tries again what could not be settled.
@@ -145,19 +200,6 @@ fn whole_number(text: &[u8]) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn units_are_whole_numbers() {
-        let check = |text: &[u8], number| assert_eq!(whole_number(text), number, "{text:?}");
-        check(b"0", Some(0));
-        check(b" 17\t", Some(17));
-        check(b"007", Some(7));
-        check(b"18446744073709551615", Some(u64::MAX));
-        for bad in [&b""[..], b" ", b"+1", b"-1", b"1.5", b"1e3", b"1,2", b"0x1", b"\xff"] {
-            check(bad, None);
-        }
-        check(b"18446744073709551616", None);
-    }
-}
+mod laws;
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 
 mod decide;
 mod ending;
+mod life;
 mod loaded;
 mod news;
 mod room;
@@ -15,15 +16,17 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use tollgate_pricing::id::{BootId, Hex128, SubscriptionId};
-use tollgate_pricing::sync::{Outcome, Reason};
+use tollgate_pricing::sync::{Country, Outcome, Reason};
 
 pub(crate) use self::decide::Want;
 use self::decide::{Decision, Pass, Patience, Refused, refuse};
 use self::ending::Unsettled;
+use self::life::Life;
 use self::loaded::Loaded;
 use self::room::{Room, Waiting};
 use self::spent::Spent;
 use crate::admit::{Permit, Refusal};
+use crate::faults;
 use crate::host::Host;
 use crate::keys::Keys;
 use crate::metrics::Metric;
@@ -32,7 +35,7 @@ use crate::request::Request;
 use crate::route::RouteName;
 use crate::settings::{Mode, Settings};
 use crate::shared::Head;
-use crate::sync::rows::RowKey;
+use crate::sync::rows::Described;
 use crate::sync::{Question, Sync};
 
 /// How often a VM looks around.
@@ -63,8 +66,7 @@ pub struct Gate<H> {
     unsettled: Vec<Unsettled>,
     /// Subscriptions whose records were complained about in the log.
     noted: HashSet<SubscriptionId>,
-    /// What this VM added to the gauges that add up.
-    shown: [i64; 2],
+    pub(crate) life: Life,
 }
 
 /// A call on its way to the upstream.
@@ -74,6 +76,7 @@ struct Call {
     whose: Option<SubscriptionId>,
     route: Option<Rc<RouteName>>,
     would_refuse: Option<Reason>,
+    country: Option<Country>,
     minute: u32,
     started_ns: u64,
 }
@@ -106,13 +109,14 @@ impl<H: Host> Gate<H> {
             going: HashMap::new(),
             unsettled: Vec::new(),
             noted: HashSet::new(),
-            shown: [0; 2],
+            life: Life::default(),
         }
     }
 
     /// A request's headers are there.
     pub fn on_request_headers(&mut self, stream: u32) -> Action {
         let now_ns = self.host.monotonic_ns();
+        self.enter_roster(now_ns);
         if self.loaded.is_none() {
             self.look_around();
         }
@@ -126,16 +130,22 @@ impl<H: Host> Gate<H> {
     pub fn on_delete(&mut self, stream: u32) {
         self.room.take(stream);
         self.going.remove(&stream);
+        self.say_what_came_late();
     }
 
     /// Looks at what other VMs published, and at what waits. `root` is the context ticking.
     pub fn on_tick(&mut self, root: u32) {
+        if self.life.is_over() {
+            return;
+        }
         self.look_around();
         self.settle_kept();
         let now_ns = self.host.monotonic_ns();
         self.spent.forget_old(now_ns);
         self.sync_if_due(now_ns);
         self.reconsider(root, |_| true);
+        self.spill_if_due(now_ns);
+        self.sign_roster(now_ns);
         self.show_gauges(now_ns);
     }
 
@@ -183,7 +193,10 @@ impl<H: Host> Gate<H> {
     /// has no key in it, whatever becomes of it: neither the API nor an access log sees one.
     fn read_request(&self) -> Option<Request> {
         let loaded = self.loaded.as_ref()?;
-        let mut request = Request::read(&self.host.request_headers(), &loaded.catalog.key);
+        let headers = self.host.request_headers();
+        faults::trap_if_told(&headers);
+        let country = self.settings.country_header.as_deref();
+        let mut request = Request::read(&headers, &loaded.catalog.key, country);
         if let Some(path) = request.forward.take() {
             self.host.set_path(&path);
         }
@@ -200,23 +213,29 @@ impl<H: Host> Gate<H> {
     ) -> Action {
         match decision {
             Decision::Wait(want) => self.hold(stream, request, &want, since_ns, false),
-            Decision::Go(pass) => self.let_go(stream, pass, since_ns),
+            Decision::Go(pass) => self.let_go(stream, pass, request.country, since_ns),
             Decision::Refuse(Refused { refusal, whose, route })
                 if self.settings.mode == Mode::Observe =>
             {
                 let would_refuse = Some(refusal.reason);
                 let pass = Pass { whose, route, would_refuse, ..Pass::default() };
-                self.let_go(stream, pass, since_ns)
+                self.let_go(stream, pass, request.country, since_ns)
             }
             Decision::Refuse(refused) => {
-                self.refuse(refused, since_ns);
+                self.refuse(refused, request.country, since_ns);
                 Action::Pause
             }
         }
     }
 
     /// Lets the current stream go on to the API.
-    fn let_go(&mut self, stream: u32, pass: Pass, since_ns: u64) -> Action {
+    fn let_go(
+        &mut self,
+        stream: u32,
+        pass: Pass,
+        country: Option<Country>,
+        started_ns: u64,
+    ) -> Action {
         if !pass.limits.is_empty() {
             self.host.note(LIMITS_NOTE, &reply::standings(&pass.limits));
             self.host.note(POLICIES_NOTE, &reply::policies(&pass.limits));
@@ -228,7 +247,7 @@ impl<H: Host> Gate<H> {
         }
         let Pass { permit, whose, route, would_refuse, .. } = pass;
         let minute = self.minute();
-        let call = Call { permit, whose, route, would_refuse, minute, started_ns: since_ns };
+        let call = Call { permit, whose, route, would_refuse, country, minute, started_ns };
         self.going.insert(stream, call);
         Action::Continue
     }
@@ -263,22 +282,25 @@ impl<H: Host> Gate<H> {
         Action::Pause
     }
 
-    fn refuse(&mut self, refused: Refused, since_ns: u64) {
+    fn refuse(&mut self, refused: Refused, country: Option<Country>, since_ns: u64) {
         let Refused { refusal, whose, route } = refused;
         let catalog = self.loaded.as_ref().map(|loaded| &loaded.catalog);
         self.host.reply(&Reply::new(&refusal, catalog));
         self.host.count(Metric::Refused(refusal.reason), 1);
         let status = status_of(refusal.reason, catalog.map(|catalog| &catalog.answers));
-        let key = RowKey {
+        self.describe(Described {
             subscription: whose,
+            period: 0,
             route,
             status,
             outcome: Outcome::Refused(refusal.reason),
             would_refuse: None,
             minute: self.minute(),
-        };
-        let elapsed_ns = self.host.monotonic_ns().saturating_sub(since_ns);
-        self.sync.rows.add(key, elapsed_ns);
+            country,
+            latency_us: self.micros_since(since_ns),
+            bytes: 0,
+            units: 0,
+        });
     }
 }
 

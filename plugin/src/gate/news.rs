@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use tollgate_pricing::id::Hex128;
+
 use super::{Gate, Loaded};
 use crate::admit::Now;
 use crate::host::Host;
@@ -9,6 +11,8 @@ use crate::metrics::Metric;
 use crate::shared::{self, Head};
 use crate::sync::Question;
 
+/// Hex digits of the process's id that operators see as a number.
+const BOOT_DIGITS: u32 = 13;
 /// Longer than between two syncs of a process whose host answers.
 const SILENT_SECONDS: u64 = 3;
 
@@ -36,7 +40,7 @@ impl<H: Host> Gate<H> {
     }
 
     /// Loads the process's catalog if it is newer than this VM's.
-    pub(super) fn load_newer_catalog(&mut self) -> bool {
+    pub(crate) fn load_newer_catalog(&mut self) -> bool {
         let newer = shared::catalog(&self.host)
             .filter(|catalog| catalog.revision > self.catalog_revision());
         let is_newer = newer.is_some();
@@ -75,19 +79,17 @@ impl<H: Host> Gate<H> {
     }
 
     /// Shows operators what is now.
-    pub(super) fn show_gauges(&mut self, now_ns: u64) {
+    pub(super) fn show_gauges(&self, now_ns: u64) {
         // Before anything was heard, silence began with this VM.
         let heard_ns = self.head.heard_ns.max(self.born_ns);
         let heard_ns = if self.head.heard_ns > 0 { self.head.heard_ns } else { heard_ns };
         let silent = now_ns.saturating_sub(heard_ns).wrapping_div(1_000_000_000);
         self.host.show(Metric::HostHeardSeconds, silent);
         self.host.show(Metric::HostAway, u64::from(silent >= SILENT_SECONDS));
-        let now = [self.room.len(), self.unsettled.len()];
-        let gauges = [Metric::Waiting, Metric::Unsettled];
-        for ((metric, now), shown) in gauges.into_iter().zip(now).zip(&mut self.shown) {
-            let now = i64::try_from(now).unwrap_or(i64::MAX);
-            self.host.shift(metric, now.saturating_sub(*shown));
-            *shown = now;
+        if let Some(Hex128([a, b, c, d, e, f, g, ..])) = self.boot {
+            // A number that JSON can hold.
+            let first = u64::from_be_bytes([a, b, c, d, e, f, g, 0]);
+            self.host.show(Metric::Boot, first.wrapping_shr(u64::BITS - 4 * BOOT_DIGITS));
         }
     }
 }

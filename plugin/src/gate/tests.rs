@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::num::NonZeroU64;
 
 use tollgate_pricing::gate::{Limit, Meter, OnOutage, Rule, Scope};
-use tollgate_pricing::sync::{LeaseOutcome, Row};
+use tollgate_pricing::sync::{LeaseOutcome, Rows};
 
 use super::room::{MAX_FOREIGN, MAX_WAITING};
 use super::*;
@@ -22,7 +22,7 @@ fn process(limits: Vec<Limit>) -> (Process, String) {
 fn rows(process: &Process) -> Vec<String> {
     let batches = process.heard.iter().filter_map(|request| request.rows.as_ref());
     let rows =
-        batches.flat_map(|batch| serde_json::from_str::<Vec<Row>>(batch.rows.get()).unwrap());
+        batches.flat_map(|batch| serde_json::from_str::<Rows>(batch.rows.get()).unwrap().calls);
     rows.map(|row| format!("{:?} {:?} {}", row.outcome, row.would_refuse, row.calls)).collect()
 }
 
@@ -530,6 +530,58 @@ fn a_late_answer_from_before_a_restore_acknowledges_nothing() {
     process.run(5 * SECOND);
     let mut told = process.heard[before..].iter().flat_map(|request| &request.records);
     assert!(told.any(|record| record.subscription == other));
+}
+
+/// Law 3: a slot whose period is over is dropped when it is stored; where it was stored is lost.
+#[test]
+fn a_late_answer_from_before_a_restore_drops_no_counters() {
+    let (mut process, key) = process(vec![rate(100)]);
+    assert_eq!(process.call(0, FIND, &key), "forwarded");
+    let stream = process.get(0, FIND, &key);
+    process.run(5 * SECOND);
+    process.outside.borrow_mut().now_ns += 24 * 3_600 * SECOND;
+    process.end(0, stream, 200);
+    process.gates[0].on_tick(1);
+    let late = process.next_posted().unwrap();
+    let old = process.word_to(&late);
+    process.heard.clear();
+    (process.epoch, process.revision) = (2, 1 << 32);
+    process.outside.borrow_mut().now_ns += SECOND;
+    assert_eq!(process.call(1, "/a/open", ""), "forwarded");
+    process.gates[1].on_tick(1);
+    process.settle_messages();
+    process.answer_with(&late, old);
+    process.run(5 * SECOND);
+    let told = process.heard.iter().flat_map(|request| &request.records);
+    let told = told.flat_map(|record| &record.slots).map(|slot| (slot.admitted, slot.billable));
+    assert_eq!(told.max(), Some((2, 2)));
+}
+
+/// Law 1: what a lost ledger granted, the restored one may grant to others.
+#[test]
+fn a_late_answer_from_before_a_restore_grants_nothing() {
+    let (mut process, key) = process(vec![quota(100, Meter::Calls)]);
+    assert_eq!(process.call(1, FIND, &key), "forwarded");
+    let other = process.get(1, FIND, &key);
+    process.run(5 * SECOND);
+    let stream = loop {
+        let stream = process.get(0, FIND, &key);
+        if process.fate(0, stream) == "waits" {
+            break stream;
+        }
+    };
+    let asked = process.next_posted().unwrap();
+    let old = process.word_to(&asked);
+    (process.epoch, process.revision) = (2, 1 << 32);
+    process.outside.borrow_mut().now_ns += SECOND;
+    process.end(1, other, 200);
+    process.gates[1].on_tick(1);
+    process.settle_messages();
+    process.grants =
+        Box::new(|ask| (ask.lease.granted, LeaseOutcome::Exhausted { retry_ms: 1_000 }));
+    process.answer_with(&asked, old);
+    process.run(SECOND);
+    assert_eq!(process.fate(0, stream), "quota_exceeded");
 }
 
 #[test]

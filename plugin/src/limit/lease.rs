@@ -7,6 +7,8 @@
 use tollgate_pricing::id::Tag;
 use tollgate_pricing::sync::LeaseReport;
 
+use crate::faults::{self, Fault};
+
 /// This process's share of one period, or of a rate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Lease {
@@ -30,7 +32,8 @@ impl Lease {
 
     /// Units that may still be spent.
     pub fn left(&self) -> u64 {
-        self.granted.saturating_sub(self.returned).saturating_sub(self.spent())
+        let returned = if faults::is(Fault::ReuseReturned) { 0 } else { self.returned };
+        self.granted.saturating_sub(returned).saturating_sub(self.spent())
     }
 
     /// Units spent beyond what is held, if `more` were.

@@ -12,7 +12,7 @@ pub use states::MAX_STATES;
 use tollgate_pricing::gate::{MAX_LIMITS, Override};
 use tollgate_pricing::id::{SubscriptionId, Tag};
 use tollgate_pricing::sync::{
-    Access, LeaseReport, MAX_SLOTS, RecordReport, Slot, SubscriptionState,
+    Access, LeaseReport, MAX_SLOTS, Meters, RecordReport, Slot, SubscriptionState,
 };
 use tollgate_pricing::timeline::{Period, Timeline};
 
@@ -134,7 +134,23 @@ impl Record {
 
     /// The slot for calls of a period, opened if there is none and fewer than `max` are in use.
     pub fn slot_mut(&mut self, period: u32, max: usize) -> Option<&mut Slot> {
-        let place = self.slots.iter().position(|slot| slot.period == period);
+        self.slot_where(period, max, |_| true)
+    }
+
+    /// The slot for a call of a period that took this, opened likewise. A slot has room for as
+    /// many meters as a product has: if those of a catalog changed within a period, the call is
+    /// counted in another slot of it.
+    pub fn slot_for(&mut self, period: u32, took: &Meters, max: usize) -> Option<&mut Slot> {
+        self.slot_where(period, max, |slot| slot.meters.has_room(took))
+    }
+
+    fn slot_where(
+        &mut self,
+        period: u32,
+        max: usize,
+        fits: impl Fn(&Slot) -> bool,
+    ) -> Option<&mut Slot> {
+        let place = self.slots.iter().position(|slot| slot.period == period && fits(slot));
         if let Some(place) = place {
             return self.slots.get_mut(place);
         }

@@ -5,7 +5,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use tollgate_pricing::gate::{
     Billable, GateProduct, Limit, Meter, OnOutage, QuotaPeriod, Rule, Scope,
 };
-use tollgate_pricing::sync::{LeaseAnswer, LeaseOutcome, QuotaPeriods, Recall};
+use tollgate_pricing::sync::{LeaseAnswer, LeaseOutcome, Meters, QuotaPeriods, Recall};
 use tollgate_pricing::timeline::Run;
 
 use super::*;
@@ -86,6 +86,27 @@ fn news_are_a_higher_revision_or_any_periods_told_further_ahead() {
     check(&record, &state(4, line(9, 86_400), line(90, 3_600)), false);
     check(&record, &state(5, line(2, 86_400), line(41, 3_600)), true);
     check(&record, &state(6, line(1, 86_400), line(1, 3_600)), true);
+}
+
+/// Nothing of what is billed is left out, whatever a catalog calls its meters in a period.
+#[test]
+fn a_slot_without_room_for_a_meter_is_followed_by_one_of_the_same_period() {
+    let mut record = Record::unconfirmed(&state(1, line(2, 60), line(2, 60)));
+    let of =
+        |tags: std::ops::Range<u32>| Meters::new(tags.map(|tag| (Tag(tag), 5)).collect()).unwrap();
+    let add = |record: &mut Record, took: &Meters, max: usize| {
+        let slot = record.slot_for(1, took, max)?;
+        assert!(took.as_slice().iter().all(|(meter, units)| slot.meters.add(*meter, *units)));
+        Some(slot.number)
+    };
+    assert_eq!(add(&mut record, &of(0..8), 2), Some(1));
+    assert_eq!(add(&mut record, &of(4..8), 2), Some(1));
+    assert_eq!(add(&mut record, &of(4..9), 2), Some(2));
+    assert_eq!(add(&mut record, &of(0..3), 2), Some(1));
+    assert_eq!(add(&mut record, &Meters::default(), 2), Some(1));
+    assert_eq!(add(&mut record, &of(20..28), 2), None, "it is kept until there is room");
+    let total: u64 = record.slots.iter().map(|slot| slot.meters.get(Tag(6))).sum();
+    assert_eq!(total, 15);
 }
 
 /// Makes states of the product's limits, as an admitted call does.

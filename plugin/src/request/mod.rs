@@ -5,6 +5,7 @@ pub(crate) mod path;
 mod query;
 
 use tollgate_pricing::gate::KeyPlaces;
+use tollgate_pricing::sync::Country;
 
 pub use self::path::Path;
 
@@ -28,6 +29,8 @@ pub struct Request {
     pub key: Option<Vec<u8>>,
     /// `:path` without the key, where it came with one.
     pub forward: Option<Vec<u8>>,
+    /// Where it comes from, if a proxy before this one knows.
+    pub country: Option<Country>,
     /// A CORS preflight: browsers send it without a key.
     pub preflight: bool,
     /// Whether no API should be asked to interpret it.
@@ -48,7 +51,10 @@ impl Request {
 
     /// Reads the proxy's header pairs: a count, then the lengths of each name and value, then each
     /// name and value followed by a zero byte (proxy-wasm ABI 0.2.1).
-    pub fn read(pairs: &[u8], places: &KeyPlaces) -> Self {
+    ///
+    /// `country_header` is the one (lower case) in which a proxy says where the caller is. Of
+    /// several, the last is the proxy's.
+    pub fn read(pairs: &[u8], places: &KeyPlaces, country_header: Option<&str>) -> Self {
         let mut request = Self::default();
         let (mut origin, mut asks_method, mut differ) = (false, false, false);
         let (mut target, mut authority): (&[u8], &[u8]) = (&[], &[]);
@@ -60,6 +66,9 @@ impl Request {
                 b"origin" => origin = true,
                 b"access-control-request-method" => asks_method = true,
                 _ => {}
+            }
+            if country_header.is_some_and(|header| name == header.as_bytes()) {
+                request.country = Country::read(value.trim_ascii());
             }
             if name == places.header.as_bytes() {
                 let key = credential(name, value);

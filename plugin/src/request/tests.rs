@@ -20,7 +20,7 @@ fn places() -> KeyPlaces {
 }
 
 fn read(headers: &[(&[u8], &[u8])]) -> Request {
-    Request::read(&pairs(headers), &places())
+    Request::read(&pairs(headers), &places(), Some("x-country"))
 }
 
 #[test]
@@ -65,11 +65,27 @@ fn two_keys_that_differ_are_unreadable() {
 }
 
 #[test]
+fn a_country_comes_from_the_header_that_the_proxy_sets() {
+    let check = |headers: &[(&[u8], &[u8])], country: Option<&[u8]>| {
+        let headers = [&[(&b":path"[..], &b"/a"[..])], headers].concat();
+        assert_eq!(read(&headers).country, country.and_then(Country::read), "{headers:?}");
+        assert_eq!(Request::read(&pairs(&headers), &places(), None).country, None);
+    };
+    check(&[], None);
+    check(&[(b"x-country", b"DE")], Some(b"DE"));
+    check(&[(b"x-country", b" de ")], Some(b"DE"));
+    check(&[(b"X-Country", b"DE")], None);
+    check(&[(b"x-country", b"DEU")], None);
+    check(&[(b"x-country", b"\xff\xff")], None);
+    check(&[(b"x-country", b"XX"), (b"x-country", b"FR")], Some(b"FR"));
+}
+
+#[test]
 fn in_authorization_a_key_may_follow_its_scheme() {
     let places = KeyPlaces { header: AUTHORIZATION.to_owned(), ..places() };
     let check = |value: &[u8], key: Option<&[u8]>| {
         let headers = pairs(&[(b":path", b"/a"), (b"authorization", value)]);
-        assert_eq!(Request::read(&headers, &places).key.as_deref(), key, "{value:?}");
+        assert_eq!(Request::read(&headers, &places, None).key.as_deref(), key, "{value:?}");
     };
     check(b"Bearer k", Some(b"k"));
     check(b"bEARER \t k ", Some(b"k"));
@@ -189,7 +205,7 @@ fn a_preflight_has_all_three_marks() {
 proptest! {
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let _ = Request::read(&bytes, &places());
+        let _ = Request::read(&bytes, &places(), Some("x-country"));
     }
 
     #[test]

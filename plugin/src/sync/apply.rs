@@ -9,6 +9,7 @@ use tollgate_pricing::sync::{
 };
 
 use super::{Question, Sent, What};
+use crate::faults::{self, Fault};
 use crate::gate::Gate;
 use crate::host::{Host, Level};
 use crate::record::Record;
@@ -42,9 +43,15 @@ impl<H: Host> Gate<H> {
             // What was swept so far, another ledger had stored.
             self.sync.begin_again();
         }
-        self.apply_acknowledged(sent, &answer, &head);
+        // What a lost ledger stored and granted, the restored one does not know of.
+        let is_lost = answer.epoch < head.epoch;
+        if is_lost {
+            self.tell_again(sent);
+        } else {
+            self.apply_acknowledged(sent, &answer);
+        }
         self.apply_known(sent, &answer, &head);
-        for answered in &answer.leases {
+        for answered in answer.leases.iter().filter(|_| !is_lost) {
             self.apply_lease(sent, answered);
         }
         for recall in &answer.recalls {
@@ -53,29 +60,28 @@ impl<H: Host> Gate<H> {
         Ok(())
     }
 
-    fn apply_acknowledged(&mut self, sent: &Sent, answer: &SyncAnswer, head: &Head) {
+    fn apply_acknowledged(&mut self, sent: &Sent, answer: &SyncAnswer) {
         if let Some(ack) = answer.rows {
             self.sync.rows.acknowledge(ack);
         }
         let What::Regular { reports, swept, .. } = &sent.what else { return };
-        // Only what was acknowledged slot by slot is stored.
+        // Only what was acknowledged slot by slot is stored; another VM may have told more of it.
         let acked: HashMap<(SubscriptionId, u32), &Slot> = answer
             .slots
             .iter()
             .map(|ack| ((ack.subscription, ack.slot.number), &ack.slot))
             .collect();
         let is_stored = |report: &RecordReport| {
-            let of = |slot: &Slot| acked.get(&(report.subscription, slot.number)) == Some(&slot);
-            report.slots.iter().all(of)
+            let ack = |slot: &Slot| acked.get(&(report.subscription, slot.number)).copied();
+            report.slots.iter().all(|slot| ack(slot).is_some_and(|ack| covers(ack, slot)))
         };
         let (stored, missing): (Vec<RecordReport>, Vec<RecordReport>) =
             reports.iter().cloned().partition(is_stored);
         self.sync.touched.extend(missing.iter().map(|report| report.subscription));
-        // What came late from before a restore, the restored ledger has not stored.
-        if answer.epoch == sent.epoch && head.epoch <= sent.epoch {
-            if missing.is_empty() {
-                self.sync.sweep.advance(*swept);
-            }
+        // A sweep that began before a restore is not complete after it.
+        if answer.epoch == sent.epoch {
+            // What is refused does not hold up the records after it.
+            self.sync.sweep.advance(*swept, missing.is_empty());
             self.sync.sweep.store(stored);
         }
         for ack in &answer.slots {
@@ -159,7 +165,7 @@ impl<H: Host> Gate<H> {
     /// between: then it is unknown again, and whoever waits for it asks again.
     fn confirm_asked(&mut self, asked: Vec<&KeyAnswer>, answer: &SyncAnswer, is_old: bool) {
         for key in asked {
-            if is_old {
+            if is_old && !faults::is(Fault::ReviveKey) {
                 shared::forget_key(&self.host, key.hash);
                 continue;
             }
@@ -238,11 +244,14 @@ impl<H: Host> Gate<H> {
             self.host.log(Level::Warn, "the ledger was restored: reporting everything again");
         }
         let head = shared::update_head(&self.host, |head| {
-            head.ledger = Some(answer.ledger);
             if answer.epoch > head.epoch {
+                if head.ledger.is_some() {
+                    head.restored_ns = heard_ns;
+                }
                 head.epoch = answer.epoch;
-                head.swept_through_ms = None;
+                (head.swept_through_ms, head.swept_ns) = (None, 0);
             }
+            head.ledger = Some(answer.ledger);
             if is_complete {
                 head.revision =
                     if restored { answer.revision } else { head.revision.max(answer.revision) };
@@ -251,7 +260,8 @@ impl<H: Host> Gate<H> {
             head.set_clock(answer.now_ms, sent.at_ns, heard_ns);
             head.heard_ns = head.heard_ns.max(heard_ns);
             if head.epoch == sent.epoch {
-                head.swept_through_ms = head.swept_through_ms.max(swept);
+                head.swept_through_ms = head.swept_through_ms.max(swept.map(|now| now.wall_ms));
+                head.swept_ns = head.swept_ns.max(swept.map_or(0, |now| now.mono_ns));
                 head.floor_ms = head.floor_ms.max(head.swept_through_ms.unwrap_or(0));
             }
         });
@@ -260,6 +270,16 @@ impl<H: Host> Gate<H> {
         }
         head
     }
+}
+
+/// Whether a stored slot has at least what was reported: counters only grow.
+fn covers(stored: &Slot, slot: &Slot) -> bool {
+    let counters = |slot: &Slot| [slot.admitted, slot.billable, slot.waived];
+    let mut pairs = counters(stored).into_iter().zip(counters(slot));
+    let mut meters = slot.meters.as_slice().iter();
+    stored.period == slot.period
+        && pairs.all(|(stored, told)| stored >= told)
+        && meters.all(|(meter, told)| stored.meters.get(*meter) >= *told)
 }
 
 /// Where an answer is not one. The error's own words may quote it, and answers hold hash keys.
@@ -282,3 +302,6 @@ fn problem_of(status: Option<u16>) -> String {
         Some(status) => format!("the host answers {status}; usage is kept and reported later"),
     }
 }
+
+#[cfg(test)]
+mod tests;

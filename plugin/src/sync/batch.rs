@@ -7,6 +7,12 @@ use tollgate_pricing::sync::{MAX_RECORDS, RecordReport};
 
 /// Bytes of records in one request; rows and questions have the rest of what the host reads.
 pub(super) const RECORD_BYTES: usize = 384 * 1024;
+/// A report with every number at its longest, but for its lists.
+const REPORT_BYTES: usize = 100;
+/// A slot likewise, without meters, or a lease.
+const ITEM_BYTES: usize = 170;
+/// A meter of a slot.
+const METER_BYTES: usize = 34;
 
 /// Reports of one request, each record once.
 #[derive(Default)]
@@ -26,12 +32,20 @@ impl Batch {
     }
 
     pub(super) fn push(&mut self, report: RecordReport) {
-        // Generous for every number at its longest.
-        let lists = report.slots.len().saturating_add(report.leases.len());
-        let bytes = lists.saturating_mul(170).saturating_add(100);
-        self.bytes = self.bytes.saturating_add(bytes);
+        self.bytes = self.bytes.saturating_add(most_bytes(&report));
         if self.ids.insert(report.subscription) {
             self.reports.push(report);
         }
     }
 }
+
+/// No report with as many items is longer.
+fn most_bytes(report: &RecordReport) -> usize {
+    let meters = report.slots.iter().map(|slot| slot.meters.as_slice().len());
+    let meters = meters.fold(0, usize::saturating_add).saturating_mul(METER_BYTES);
+    let items = report.slots.len().saturating_add(report.leases.len()).saturating_mul(ITEM_BYTES);
+    REPORT_BYTES.saturating_add(items).saturating_add(meters)
+}
+
+#[cfg(test)]
+mod tests;

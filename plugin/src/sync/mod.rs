@@ -1,12 +1,14 @@
 //! What a VM tells the host, and when: rows of its own, records it touched, questions; and for
-//! the whole process, if elected, every record in turn.
+//! the whole process, if elected, every record in turn. What nobody acknowledges goes to the log.
 
 mod apply;
 mod batch;
 mod questions;
 mod reach;
 pub mod rows;
+mod spill;
 mod sweep;
+mod touched;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -22,7 +24,9 @@ use self::questions::{Asked, MAX_POSTS, Questions};
 pub(crate) use self::questions::{Question, TooMany};
 use self::reach::Failing;
 use self::rows::Rows;
+use self::spill::Spills;
 use self::sweep::Sweep;
+use self::touched::Touched;
 use crate::gate::{Gate, Want};
 use crate::host::{Host, Level, Post};
 use crate::metrics::Metric;
@@ -56,7 +60,7 @@ pub struct Sync {
     /// Descriptive rows.
     pub rows: Rows,
     /// Records changed here since they were last reported.
-    touched: HashSet<SubscriptionId>,
+    touched: Touched,
     /// Records that gave units back: others wait for them.
     returned: BTreeSet<SubscriptionId>,
     /// Leases that run low.
@@ -69,6 +73,7 @@ pub struct Sync {
     last_sync_ns: u64,
     failing: Failing,
     resigned_until_ns: u64,
+    spills: Spills,
     /// What was last said in the log of the host's answers.
     said: Option<String>,
 }
@@ -138,6 +143,22 @@ impl Sync {
         self.sweep.restart();
     }
 
+    /// Records of which not all is known to be stored that this VM did to them. One that changed
+    /// while a report of it is under way is among them twice.
+    fn unacknowledged(&self) -> impl Iterator<Item = SubscriptionId> {
+        let under_way = self.calls.values().flat_map(|sent| match &sent.what {
+            What::Regular { touched, .. } => touched,
+            What::Urgent { returned, .. } => returned,
+        });
+        self.touched.iter().chain(self.returned.iter().copied()).chain(under_way.copied())
+    }
+
+    /// Records and rows that are not known to be stored.
+    pub(crate) fn undelivered(&self) -> u64 {
+        let records = u64::try_from(self.unacknowledged().count()).unwrap_or(u64::MAX);
+        records.saturating_add(self.rows.pending())
+    }
+
     fn is_syncing(&self) -> bool {
         self.calls.values().any(|sent| matches!(sent.what, What::Regular { .. }))
     }
@@ -193,13 +214,19 @@ impl<H: Host> Gate<H> {
 
     /// An answer came, to any call.
     pub fn on_answer(&mut self, token: u32, root: u32) {
+        // Past the end all is written, and nothing may be sent.
+        if self.life.is_over() {
+            return;
+        }
         let Some(sent) = self.sync.calls.remove(&token) else {
             return;
         };
         let now_ns = self.host.monotonic_ns();
         self.sync.questions.answered(sent.questions(), now_ns);
         let catalog_before = self.catalog_revision();
+        let pending = self.sync.rows.pending();
         let problem = self.apply(&sent).err();
+        let stored_rows = self.sync.rows.pending() < pending;
         // What is known of the host by now, too.
         self.look_around();
         let failed = problem.is_some();
@@ -209,12 +236,19 @@ impl<H: Host> Gate<H> {
         } else {
             self.sync.failing.clear();
             self.host.count(Metric::SyncsOk, 1);
+            if matches!(sent.what, What::Regular { .. }) {
+                self.sync.spills.acknowledged();
+            }
         }
         let answered: HashSet<Question> = sent.questions().iter().copied().collect();
         let is_news = failed
             || matches!(sent.what, What::Regular { .. })
             || self.catalog_revision() != catalog_before;
         self.reconsider(root, |question| is_news || answered.contains(&question));
+        // What an outage left goes batch by batch, as each is stored.
+        if stored_rows && self.sync.rows.is_behind() && !self.sync.is_syncing() {
+            self.sync_regularly(now_ns);
+        }
         self.send_urgent(now_ns);
     }
 
@@ -228,15 +262,19 @@ impl<H: Host> Gate<H> {
             self.sync.questions.give_up();
         }
         self.host.count(Metric::SyncsFailed, 1);
-        match &sent.what {
-            What::Regular { touched, .. } => {
-                // This VM's own way to the host may be the broken one: another's turn to speak.
-                shared::resign(&self.host, self.incarnation);
-                self.sync.resigned_until_ns = now_ns.saturating_add(RESIGNED_NS);
-                self.sync.touched.extend(touched);
-            }
-            What::Urgent { returned, .. } => self.sync.touched.extend(returned),
+        if matches!(sent.what, What::Regular { .. }) {
+            // This VM's own way to the host may be the broken one: another's turn to speak.
+            shared::resign(&self.host, self.incarnation);
+            self.sync.resigned_until_ns = now_ns.saturating_add(RESIGNED_NS);
         }
+        self.tell_again(sent);
+    }
+
+    /// What a call told did not arrive.
+    fn tell_again(&mut self, sent: &Sent) {
+        let (What::Regular { touched: told, .. } | What::Urgent { returned: told, .. }) =
+            &sent.what;
+        self.sync.touched.extend(told.iter().copied());
     }
 
     /// A root that is gone takes the answers to its calls with it.
@@ -289,23 +327,23 @@ impl<H: Host> Gate<H> {
         let mut batch = Batch::default();
         let mut touched = Vec::new();
         let now = self.now(self.host.monotonic_ns());
-        for id in std::mem::take(&mut self.sync.touched) {
-            // Half of the room is the sweep's, which would stand still otherwise.
-            if batch.is_half_full() {
-                self.sync.touched.insert(id);
-                continue;
-            }
+        let mut busy = Vec::new();
+        // Half of the room is the sweep's, which would stand still otherwise.
+        while !batch.is_half_full()
+            && let Some(id) = self.sync.touched.pop()
+        {
             match sweep::visit(&self.host, id, now) {
                 Ok(seen) => batch.push(seen.report),
                 // It changes too fast to be read now.
                 Err(Failed::Busy) => {
-                    self.sync.touched.insert(id);
+                    busy.push(id);
                     continue;
                 }
                 Err(Failed::Missing | Failed::Damaged) => {}
             }
             touched.push(id);
         }
+        self.sync.touched.extend(busy);
         if !elected {
             self.sync.sweep.restart();
             return (batch.reports, touched, None);

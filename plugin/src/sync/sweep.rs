@@ -20,17 +20,17 @@ const HORIZON_MS: u64 = MAX_STALE_SECONDS * 1_000 / 2;
 /// How far this VM's sweep came.
 #[derive(Default)]
 pub(super) struct Sweep {
-    /// When the running sweep began, by the host's clock; none before its first step.
-    begun_ms: Option<u64>,
+    /// When the running sweep began; none before its first step.
+    begun: Option<Now>,
     at: Place,
-    /// The running sweep met a record that cannot be read.
-    is_damaged: bool,
+    /// The running sweep met a record that cannot be read, or that the host refuses.
+    has_gap: bool,
     /// Records that cannot be read, since they were last asked for.
     damaged: Vec<SubscriptionId>,
     /// What the host has stored of each record, so that it is not told again.
     stored: HashMap<SubscriptionId, RecordReport>,
     /// A sweep was completed: everything up to here is known to the host.
-    completed_ms: Option<u64>,
+    completed: Option<Now>,
 }
 
 /// A place in the directory.
@@ -43,7 +43,7 @@ struct Place {
 /// A step that was sent; it counts once it is acknowledged.
 #[derive(Clone, Copy)]
 pub(super) struct Step {
-    begun_ms: u64,
+    begun: Now,
     next: Place,
     is_last: bool,
 }
@@ -51,8 +51,8 @@ pub(super) struct Step {
 impl Sweep {
     /// Visits the next records and adds to `batch` those that the host has not stored as they are.
     pub(super) fn step(&mut self, host: &impl Host, now: Now, batch: &mut Batch) -> Step {
-        let begun_ms = *self.begun_ms.get_or_insert(now.wall_ms);
-        let now = Now { wall_ms: now.wall_ms.max(begun_ms), ..now };
+        let begun = *self.begun.get_or_insert(now);
+        let now = Now { wall_ms: now.wall_ms.max(begun.wall_ms), ..now };
         let mut next = self.at;
         let mut read: usize = 0;
         while let Some(page) = shared::directory_page(host, next.page) {
@@ -60,12 +60,12 @@ impl Sweep {
                 let seen = visit(host, *id, now);
                 // A record that changes too fast to be read is where the next step begins.
                 if read >= STEP || batch.is_full() || matches!(seen, Err(Failed::Busy)) {
-                    return Step { begun_ms, next, is_last: false };
+                    return Step { begun, next, is_last: false };
                 }
                 match seen {
                     Ok(seen) => self.report(seen, batch),
                     Err(Failed::Damaged) => {
-                        self.is_damaged = true;
+                        self.has_gap = true;
                         self.damaged.push(*id);
                     }
                     // Listed, and not made yet.
@@ -76,7 +76,7 @@ impl Sweep {
             }
             next = Place { page: next.page.saturating_add(1), entry: 0 };
         }
-        Step { begun_ms, next: Place::default(), is_last: true }
+        Step { begun, next: Place::default(), is_last: true }
     }
 
     fn report(&self, seen: Seen, batch: &mut Batch) {
@@ -86,17 +86,18 @@ impl Sweep {
         }
     }
 
-    /// A step's reports are stored.
-    pub(super) fn advance(&mut self, step: Option<Step>) {
-        let Some(step) = step.filter(|step| self.begun_ms == Some(step.begun_ms)) else {
+    /// A step's reports arrived, and the host has stored them or not `all` of them.
+    pub(super) fn advance(&mut self, step: Option<Step>, all: bool) {
+        let Some(step) = step.filter(|step| self.begun == Some(step.begun)) else {
             return;
         };
         self.at = step.next;
+        self.has_gap |= !all;
         if step.is_last {
-            // What a damaged record holds is not known to anyone.
-            self.completed_ms = Some(step.begun_ms).filter(|_| !self.is_damaged);
-            self.begun_ms = None;
-            self.is_damaged = false;
+            // What is in a gap is not known to the host.
+            self.completed = Some(step.begun).filter(|_| !self.has_gap);
+            self.begun = None;
+            self.has_gap = false;
         }
     }
 
@@ -105,9 +106,9 @@ impl Sweep {
         self.stored.extend(reports.into_iter().map(|report| (report.subscription, report)));
     }
 
-    /// How far a completed sweep came, once.
-    pub(super) fn take_completed(&mut self) -> Option<u64> {
-        self.completed_ms.take()
+    /// When a completed sweep began, once.
+    pub(super) fn take_completed(&mut self) -> Option<Now> {
+        self.completed.take()
     }
 
     /// Records that were met and cannot be read, once.

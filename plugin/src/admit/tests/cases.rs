@@ -4,7 +4,7 @@ use tollgate_pricing::gate::Override;
 use tollgate_pricing::sync::Slot;
 
 use super::*;
-use crate::settle::{Ending, Measured, settle};
+use crate::settle::{Ending, Took, settle};
 
 const MINUTE_MS: u64 = 60_000;
 
@@ -160,7 +160,7 @@ fn what_does_not_block_counts_and_tells() {
 fn with_the_host_away_leases_are_used_up_and_then_the_plan_decides() {
     let check = |reach, on_outage, spent: bool, expected: &str| {
         let limits = vec![quota("monthly", 100), fleet("f", 100, 60)];
-        let product = GateProduct { on_outage, ..product(limits) };
+        let product = in_outages(on_outage, product(limits));
         let mut record = minutes();
         grant(&mut record, "monthly", 1, 3);
         grant(&mut record, "f", 0, 2);
@@ -191,7 +191,7 @@ fn with_the_host_away_leases_are_used_up_and_then_the_plan_decides() {
 #[test]
 fn what_has_expired_of_a_rate_is_no_room_for_an_overdraft() {
     let on_outage = OnOutage::AllowUpTo(NonZeroU64::new(2).unwrap());
-    let product = GateProduct { on_outage, ..product(vec![fleet("f", 100, 60)]) };
+    let product = in_outages(on_outage, product(vec![fleet("f", 100, 60)]));
     let mut record = minutes();
     grant(&mut record, "f", 0, 10);
     let mut words = Vec::new();
@@ -205,8 +205,10 @@ fn what_has_expired_of_a_rate_is_no_room_for_an_overdraft() {
 #[test]
 fn what_is_known_late_blocks_once_it_is_used_up() {
     let header = Meter::Header("x-units".to_owned());
-    let product =
-        product(vec![metered("monthly", 1_000, Meter::Bytes), metered("other", 90, header)]);
+    let product = product(vec![
+        metered("monthly", 1_000, Meter::Bytes),
+        metered("other", 90, header.clone()),
+    ]);
     let mut record = minutes();
     grant(&mut record, "monthly", 1, 10);
     grant(&mut record, "other", 1, 10);
@@ -216,22 +218,28 @@ fn what_is_known_late_blocks_once_it_is_used_up() {
     };
     let (first, second, third) =
         (admitted(&mut record), admitted(&mut record), admitted(&mut record));
-    assert!(first.wants_bytes());
-    assert_eq!(first.wants_headers(), [(Tag::of("other"), "x-units".to_owned())]);
     assert_eq!(lease(&mut record, "monthly"), (0, 10), "nothing is charged before the end");
 
-    let measured = |bytes, units| Measured { bytes, headers: vec![(Tag::of("other"), units)] };
-    settle(&mut record, &first, Ending::Waived, &measured(900, 9)).unwrap();
+    let end = |record: &mut Record, permit: &Permit, bytes, units| {
+        let read = |meter: &Meter| if *meter == Meter::Bytes { bytes } else { units };
+        let took = Took::measure(permit, read);
+        assert_eq!(took.units, units);
+        settle(record, permit, &Ending::Billable(took.meters)).unwrap();
+    };
+    settle(&mut record, &first, &Ending::Waived).unwrap();
     assert_eq!(lease(&mut record, "monthly"), (0, 10), "waived calls cost nothing");
-    settle(&mut record, &second, Ending::Billable, &measured(9, 9)).unwrap();
+    end(&mut record, &second, 9, 9);
     assert_eq!((lease(&mut record, "monthly"), lease(&mut record, "other")), ((9, 1), (9, 1)));
     let last = admitted(&mut record);
-    settle(&mut record, &third, Ending::Billable, &measured(50, 0)).unwrap();
+    end(&mut record, &third, 50, 0);
     assert_eq!(lease(&mut record, "monthly"), (59, 0), "by what was under way");
     let next = admit_or_leave(&mut record, &call(&product, "a", at(0)));
     assert_eq!(word(&next), "empty 1 needs 1");
-    settle(&mut record, &last, Ending::Billable, &Measured::default()).unwrap();
+    end(&mut record, &last, 0, 0);
     assert_eq!(lease(&mut record, "other"), (9, 1), "a header that is missing counts nothing");
+    let meters = &record.slots[0].meters;
+    let counted = (meters.get(Meter::Bytes.tag()), meters.get(header.tag()));
+    assert_eq!(counted, (59, 9), "as billed");
 }
 
 #[test]
@@ -245,8 +253,9 @@ fn waived_calls_give_units_back_but_no_rates() {
         panic!("there is room");
     };
     assert_eq!(lease(&mut record, "monthly"), (4, 5));
-    settle(&mut record, &permit, Ending::Waived, &Measured::default()).unwrap();
+    settle(&mut record, &permit, &Ending::Waived).unwrap();
     assert_eq!(lease(&mut record, "monthly"), (0, 9));
+    assert!(record.slots[0].meters.is_empty());
     assert_eq!(record.lease_mut(Tag::of("f"), 0).unwrap().left(), 8);
 }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use tollgate_pricing::sync::Recall;
 
 use super::*;
-use crate::settle::{Ending, Measured, settle};
+use crate::settle::{Ending, Took, settle};
 
 proptest! {
     #[test]
@@ -38,8 +38,8 @@ proptest! {
                 let call = Call { weight, reach, spent: &said, ..call(&product, "*", now) };
                 let _ = statuses(&record, &call);
                 if let Admission::Admitted { permit, .. } = admit(&mut record, &call) {
-                    let measured = Measured { bytes: units, headers: Vec::new() };
-                    let _ = settle(&mut record, &permit, Ending::Billable, &measured);
+                    let took = Took::measure(&permit, |_| units);
+                    let _ = settle(&mut record, &permit, &Ending::Billable(took.meters));
                 }
             }
         }

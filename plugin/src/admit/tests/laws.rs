@@ -10,7 +10,7 @@ use tollgate_pricing::sync::{LeaseReport, Recall, Slot};
 
 use super::*;
 use crate::limit::LimitState;
-use crate::settle::{Ending, Measured, settle};
+use crate::settle::{Ending, Took, settle};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -79,7 +79,7 @@ fn step() -> impl Strategy<Value = Step> {
 const IDS: [&str; 6] = ["rate", "burst", "fleet", "calls", "heavy", "bytes"];
 
 /// The same ids mean other numbers, other operations and other kinds of limits in each plan.
-fn plans() -> Vec<GateProduct> {
+fn plans() -> Vec<Rc<GateProduct>> {
     vec![
         product(vec![
             window("rate", 6, 2),
@@ -123,12 +123,14 @@ fn kind(rule: &Rule) -> u8 {
 
 struct World {
     record: Record,
-    plans: Vec<GateProduct>,
+    plans: Vec<Rc<GateProduct>>,
     plan: usize,
     now: Now,
     open: Vec<Permit>,
     dropped: Vec<Slot>,
     ended: HashMap<u32, (u64, u64)>,
+    /// What billed calls of a period took of a meter.
+    took: HashMap<(u32, Tag), u64>,
     /// Every admission, with when and in which plan and under which numbers; and per limit.
     admitted: Vec<((Tag, u8), u64, u32)>,
     numbers: u32,
@@ -154,6 +156,7 @@ impl World {
             open: Vec::new(),
             dropped: Vec::new(),
             ended: HashMap::new(),
+            took: HashMap::new(),
             admitted: Vec::new(),
             numbers: 0,
             lengths_ns: HashMap::new(),
@@ -311,9 +314,12 @@ impl World {
             return;
         }
         let permit = self.open.swap_remove(which % self.open.len());
-        let ending = if waived { Ending::Waived } else { Ending::Billable };
-        let measured = Measured { bytes: units, headers: Vec::new() };
-        settle(&mut self.record, &permit, ending, &measured).unwrap();
+        let took = Took::measure(&permit, |_| units).meters;
+        let ending = if waived { Ending::Waived } else { Ending::Billable(took.clone()) };
+        settle(&mut self.record, &permit, &ending).unwrap();
+        for (meter, units) in took.as_slice().iter().filter(|_| !waived) {
+            *self.took.entry((permit.period(), *meter)).or_default() += units;
+        }
         let ended = self.ended.entry(permit.period()).or_default();
         *(if waived { &mut ended.1 } else { &mut ended.0 }) += 1;
         if waived {
@@ -394,6 +400,11 @@ impl World {
             let counted =
                 (sum(|slot| slot.admitted), sum(|slot| slot.billable), sum(|slot| slot.waived));
             assert_eq!(counted, (billable + waived + open, billable, waived), "law 4 in {period}");
+            for meter in [Meter::Weight, Meter::Bytes].map(|meter| meter.tag()) {
+                let counted: u64 = of_it.iter().map(|slot| slot.meters.get(meter)).sum();
+                let took = self.took.get(&(period, meter)).copied().unwrap_or_default();
+                assert_eq!(counted, took, "what was billed in {period}");
+            }
         }
         for lease in self.leases() {
             let key = (lease.limit, lease.period);

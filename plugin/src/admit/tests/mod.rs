@@ -15,6 +15,7 @@ use tollgate_pricing::sync::{
 use tollgate_pricing::timeline::{Run, Timeline};
 
 use super::*;
+use crate::testing::meters_of;
 
 const START_MS: u64 = 1_800_000_000_000;
 /// No whole number of anything, so that nothing fits by chance.
@@ -80,16 +81,21 @@ fn lifetime(id: &str, units: u64) -> Limit {
     limit(id, Rule::Quota { units, meter: Meter::Calls, period, hard: true })
 }
 
-fn product(limits: Vec<Limit>) -> GateProduct {
+fn product(limits: Vec<Limit>) -> Rc<GateProduct> {
     let apis = vec!["address".to_owned()];
-    GateProduct {
+    let meters = meters_of(&limits);
+    Rc::new(GateProduct {
         id: "basic".to_owned(),
         apis,
         limits,
         on_outage: OnOutage::Deny,
         billable: Billable::default(),
-        meters: Vec::new(),
-    }
+        meters,
+    })
+}
+
+fn in_outages(on_outage: OnOutage, product: Rc<GateProduct>) -> Rc<GateProduct> {
+    Rc::new(GateProduct { on_outage, ..Rc::unwrap_or_clone(product) })
 }
 
 /// Periods from the start on.
@@ -125,7 +131,7 @@ fn granted(limit: Tag, period: u32, granted: u64) -> LeaseAnswer {
     LeaseAnswer { subscription, limit, period, granted, lasts_ms, outcome }
 }
 
-fn call<'a>(product: &'a GateProduct, operation: &'a str, now: Now) -> Call<'a> {
+fn call<'a>(product: &'a Rc<GateProduct>, operation: &'a str, now: Now) -> Call<'a> {
     let (api, reach) = ("address", Reach::Near);
     Call { product: Some(product), api, operation, weight: 1, now, reach, spent: &|_, _| None }
 }

@@ -33,8 +33,8 @@ fn rate() -> Kind {
 
 /// Every list at its bound, with these states of limits.
 fn record(kinds: impl Iterator<Item = Kind>) -> Record {
-    let units = (0..8).map(|tag| (Tag(tag), u64::MAX)).collect();
-    let meters = Meters::new(units).unwrap();
+    let tags = (0..u32::try_from(MAX_METERS).unwrap()).map(Tag);
+    let meters = Meters::new(tags.map(|tag| (tag, u64::MAX)).collect()).unwrap();
     let slot = Slot { number: 1, period: 2, admitted: u64::MAX, billable: 3, waived: 4, meters };
     let burst = NonZeroU32::new(5);
     let own = Override { limit: Tag(6), units: NonZeroU64::MAX, burst };
@@ -72,6 +72,7 @@ fn reads_what_it_wrote_and_stays_in_its_bound() {
         assert!(bytes.len() <= MAX_RECORD_BYTES, "{}", bytes.len());
     };
     check(largest());
+    insta::assert_snapshot!(largest().encode().len(), @"11237");
     for kind in [quota, rate, || Kind::Bucket(Bucket { full_at_ns: 9, interval_ns: 8 })] {
         check(record(std::iter::repeat_with(kind).take(MAX_STATES)));
     }
@@ -107,7 +108,7 @@ fn more_than_a_record_holds_is_damage() {
 proptest! {
     #[test]
     fn any_cut_or_flip_is_damage_or_another_record(
-        cut in 0_usize..8_000, place in 0_usize..8_000, bit in 0_u8..8,
+        cut in 0..MAX_RECORD_BYTES, place in 0..MAX_RECORD_BYTES, bit in 0_u8..8,
     ) {
         let mut bytes = largest().encode();
         let place = place % bytes.len();

@@ -7,7 +7,7 @@ use tollgate_pricing::gate::{
     Rule,
 };
 use tollgate_pricing::key::KeySecrets;
-use tollgate_pricing::sync::MAX_STALE_SECONDS;
+use tollgate_pricing::sync::{MAX_METERS, MAX_STALE_SECONDS};
 
 use super::{Seen, Target, law};
 use crate::chance::Chance;
@@ -81,6 +81,10 @@ pub(crate) const TARGET: Target = Target {
         b"zone: Mars/Base",
         b"on_outage: allow",
         b"on_outage: { allow_up_to: 5 }",
+        b"billable: { ",
+        b"statuses: [2xx, 404, 410-418]",
+        b"aborted: false",
+        b"unforwarded: true",
         b"key: { query: k, imported: true }",
         b"answers: ",
         b"max_stale: 10s",
@@ -153,6 +157,13 @@ fn within_bounds(gate: &GateCatalog) -> Result<(), String> {
     for product in &gate.products {
         let count = product.limits.len();
         law(count <= MAX_LIMITS, || format!("{count} limits"))?;
+        let meters = product.meters.len();
+        law(meters <= MAX_METERS, || format!("{meters} meters"))?;
+        let statuses = &product.billable.statuses;
+        let is_sound = statuses.iter().all(|it| 100 <= it.first && it.first <= it.last)
+            && statuses.is_sorted_by(|range, next| range.last + 1 < next.first)
+            && statuses.last().is_some_and(|it| it.last < 600);
+        law(is_sound, || format!("statuses {statuses:?}"))?;
         for opened in &product.apis {
             let is_there = gate.apis.iter().any(|api| api.id == *opened);
             law(is_there, || format!("no API {opened:?}"))?;

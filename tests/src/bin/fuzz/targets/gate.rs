@@ -95,6 +95,7 @@ pub(crate) const GARBAGE: Target = Target {
         "garbage for record",
         "garbage for directory",
         "garbage for damaged",
+        "garbage for roster",
     ],
 };
 

@@ -4,6 +4,7 @@ mod reading;
 
 use tollgate_plugin::request::{MAX_KEY_BYTES, MAX_PATH_BYTES, Request};
 use tollgate_pricing::gate::KeyPlaces;
+use tollgate_pricing::sync::Country;
 
 use self::reading::{credential, query_keys, read_pairs, without_keys};
 use super::{Seen, Target, law};
@@ -23,6 +24,7 @@ pub(crate) const TARGET: Target = Target {
         b":authority",
         b"x-api-key",
         b"origin",
+        b"x-country",
         b"OPTIONS",
         b"api-key=",
         b"access-control-request-method",
@@ -48,21 +50,24 @@ pub(crate) const TARGET: Target = Target {
         "host with port",
         "host in brackets",
         "cut short",
+        "country",
     ],
 };
 
-const NAMES: [&str; 9] = [
+const COUNTRY: &str = "x-country";
+const NAMES: [&str; 10] = [
     ":path",
     ":method",
     ":authority",
     "x-api-key",
     "authorization",
     "origin",
+    COUNTRY,
     "access-control-request-method",
     "",
     "x-\u{ff}",
 ];
-const VALUES: [&str; 28] = [
+const VALUES: [&str; 29] = [
     "",
     "/",
     "/a/b",
@@ -91,6 +96,7 @@ const VALUES: [&str; 28] = [
     "bearer\t ",
     " x ",
     "/?&&=&k",
+    " Fr",
 ];
 
 fn places(which: u8) -> KeyPlaces {
@@ -119,9 +125,14 @@ fn run(input: &[u8], seen: &mut Seen) -> Result<(), String> {
     }
     let last = |name: &str| headers.iter().rev().find(|it| it.0 == name.as_bytes()).map(|it| it.1);
     let target = last(":path").unwrap_or_default();
-    let request = Request::read(pairs, &places);
+    let request = Request::read(pairs, &places, Some(COUNTRY));
     law(request.method == last(":method").unwrap_or_default(), || "another method".to_owned())?;
     law(request.is_unread() == request.method.is_empty(), || "unread, with a method".to_owned())?;
+    let country = last(COUNTRY).and_then(|value| Country::read(value.trim_ascii()));
+    law(request.country == country, || format!("{country:?} is read as {:?}", request.country))?;
+    if country.is_some() {
+        seen.mark("country");
+    }
     if request.preflight {
         seen.mark("preflight");
         law(request.method == b"OPTIONS", || "a preflight that is not OPTIONS".to_owned())?;

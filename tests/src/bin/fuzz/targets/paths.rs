@@ -62,7 +62,7 @@ fn run(input: &[u8], seen: &mut Seen) -> Result<(), String> {
         query: Some("api-key".to_owned()),
         imported: false,
     };
-    let request = Request::read(&pairs, &key);
+    let request = Request::read(&pairs, &key, None);
     if request.unreadable.is_some() {
         seen.mark("unreadable");
         return Ok(());

@@ -64,8 +64,6 @@ pub(super) struct World {
     pub(super) replies: RefCell<Vec<u16>>,
     pub(super) resumed: Cell<bool>,
     pub(super) answered_late: Cell<bool>,
-    /// Gauges that add up, by VM.
-    gauges: RefCell<BTreeMap<(usize, Metric), i64>>,
     pub(super) broken: RefCell<Option<String>>,
 }
 
@@ -164,15 +162,6 @@ impl Host for Proxy {
     fn note(&self, _name: &str, _text: &str) {}
 
     fn count(&self, _metric: Metric, _by: u32) {}
-
-    fn shift(&self, metric: Metric, by: i64) {
-        let mut gauges = self.world.gauges.borrow_mut();
-        let gauge = gauges.entry((self.vm, metric)).or_default();
-        *gauge += by;
-        if *gauge < 0 {
-            self.world.breaks(format!("{metric:?} is below zero"));
-        }
-    }
 
     fn show(&self, _metric: Metric, _value: u64) {}
 

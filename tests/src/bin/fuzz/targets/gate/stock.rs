@@ -75,6 +75,11 @@ fn product(number: u64) -> GateProduct {
             Limit { enforce: false, ..quota("seen", Meter::Calls, true) },
         ],
     };
+    let meters = match number {
+        3 => vec![Meter::Weight],
+        4.. => vec![Meter::Bytes, Meter::Header("x-units".to_owned())],
+        _ => Vec::new(),
+    };
     let on_outage = match number {
         2 => OnOutage::Allow,
         3 => OnOutage::AllowUpTo(NonZeroU64::MIN),
@@ -86,7 +91,7 @@ fn product(number: u64) -> GateProduct {
         limits,
         on_outage,
         billable: Billable::default(),
-        meters: Vec::new(),
+        meters,
     }
 }
 

@@ -40,8 +40,8 @@ pub(super) struct Story<'s> {
 
 /// Which of the plugin's families of keys this is.
 pub(super) fn family(key: &[u8]) -> &'static str {
-    const FAMILIES: [&str; 8] =
-        ["boot", "head", "catalog", "elected", "key", "record", "directory", "damaged"];
+    const FAMILIES: [&str; 9] =
+        ["boot", "head", "catalog", "elected", "key", "record", "directory", "damaged", "roster"];
     let name = key.splitn(4, |byte| *byte == b'/').nth(2).unwrap_or_default();
     FAMILIES.into_iter().find(|family| family.as_bytes() == name).unwrap_or("other")
 }

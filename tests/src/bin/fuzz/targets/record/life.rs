@@ -1,8 +1,10 @@
 //! What can happen to a record, in any order.
 
+use std::rc::Rc;
+
 use tollgate_plugin::admit::{Admission, Call, Now, Permit, Reach, admit};
 use tollgate_plugin::record::Record;
-use tollgate_plugin::settle::{Ending, Measured, settle};
+use tollgate_plugin::settle::{Ending, Took, settle};
 use tollgate_pricing::gate::{GateProduct, Limit, Rule};
 use tollgate_pricing::id::Tag;
 use tollgate_pricing::sync::{Access, LeaseReport, Recall, RecordReport, Slot};
@@ -17,7 +19,7 @@ const MAX_MONO_NS: u64 = u64::MAX >> 2;
 /// A record, its product, and the calls under way.
 pub(super) struct Life {
     pub(super) record: Record,
-    product: GateProduct,
+    product: Rc<GateProduct>,
     now: Now,
     permits: Vec<Permit>,
 }
@@ -40,7 +42,7 @@ impl Life {
         let wall_ms = record.periods.start_ms.saturating_add(tape.number());
         // Nanoseconds since a start: not 146 years of them.
         let now = Now { wall_ms, mono_ns: tape.number() >> 2 };
-        Self { record, product: product(tape), now, permits: Vec::new() }
+        Self { record, product: Rc::new(product(tape)), now, permits: Vec::new() }
     }
 
     pub(super) fn step(&mut self, tape: &mut Tape<'_>, seen: &mut Seen) -> Result<(), String> {
@@ -88,7 +90,7 @@ impl Life {
                 self.record.slots.clear();
                 self.record.last_slot = u32::MAX;
             }
-            13 => self.product = product(tape),
+            13 => self.product = Rc::new(product(tape)),
             14 => {
                 let slot = self.record.slots.get(tape.below(4)).cloned();
                 if slot.is_some_and(|slot| self.record.forget_slot(&slot)) {
@@ -181,12 +183,11 @@ impl Life {
             return Ok(());
         }
         let permit = self.permits.swap_remove(tape.below(self.permits.len()));
-        let headers = permit.wants_headers().iter().map(|(tag, _)| (*tag, tape.number())).collect();
-        let measured = Measured { bytes: tape.number(), headers };
+        let took = Took::measure(&permit, |_| tape.number()).meters;
         let is_billable = tape.flag();
-        let ending = if is_billable { Ending::Billable } else { Ending::Waived };
+        let ending = if is_billable { Ending::Billable(took.clone()) } else { Ending::Waived };
         let before = self.record.report();
-        if settle(&mut self.record, &permit, ending, &measured).is_err() {
+        if settle(&mut self.record, &permit, &ending).is_err() {
             seen.mark("no slot");
             return law(self.record.report() == before, || "no slot, and yet a change".to_owned());
         }
@@ -197,6 +198,15 @@ impl Life {
         } else {
             (|slot: &Slot| slot.waived, "waived")
         };
+        for (meter, units) in took.as_slice() {
+            let of = |report: &RecordReport| -> u128 {
+                report.slots.iter().map(|slot| u128::from(slot.meters.get(*meter))).sum()
+            };
+            let grew = of(&after).saturating_sub(of(&before));
+            let is_full = after.slots.iter().any(|slot| slot.meters.get(*meter) == u64::MAX);
+            let counted = grew == if is_billable { u128::from(*units) } else { 0 };
+            law(counted || is_full, || format!("{units} units were counted as {grew}"))?;
+        }
         counts_one(&before, &after, of, name)
     }
 }

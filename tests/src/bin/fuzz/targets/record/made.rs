@@ -81,13 +81,18 @@ pub(super) fn product(tape: &mut Tape<'_>) -> GateProduct {
     };
     let count = tape.below(IDS.len() + 1);
     let limits = IDS[..count].iter().map(|id| limit(id, tape)).collect();
+    // Sometimes others than a quota counts, sometimes more than a catalog may have.
+    let header = |number: usize| Meter::Header(format!("x-{number}"));
+    let others = (0..tape.below(12)).map(header);
+    let meters = [Meter::Weight, Meter::Bytes, Meter::Header("x-units".to_owned())];
+    let meters = meters.into_iter().skip(tape.below(3)).chain(others).collect();
     GateProduct {
         id: "p".to_owned(),
         apis: vec!["a".to_owned()],
         limits,
         on_outage,
         billable: Billable::default(),
-        meters: Vec::new(),
+        meters,
     }
 }
 
