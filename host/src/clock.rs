@@ -40,15 +40,16 @@ pub(crate) struct SteadyClock {
 
 /// A reading of a steady clock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Reading {
-    pub(crate) now: Timestamp,
+pub struct Reading {
+    /// The ledger's time.
+    pub now: Timestamp,
     /// By how much it jumped since the reading before.
-    pub(crate) jumped: Option<SignedDuration>,
+    pub jumped: Option<SignedDuration>,
 }
 
 impl SteadyClock {
     pub(crate) fn start() -> Self {
-        Self { read: Instant::now(), steady: Steady { last: now() } }
+        Self { read: Instant::now(), steady: Steady::starting_at(now()) }
     }
 
     pub(crate) fn read(&mut self) -> Reading {
@@ -59,14 +60,20 @@ impl SteadyClock {
     }
 }
 
+/// What a [`SteadyClock`] shows, without a clock.
 #[derive(Debug)]
-struct Steady {
+pub struct Steady {
     last: Timestamp,
 }
 
 impl Steady {
+    /// As the machine's clock shows at the start.
+    pub fn starting_at(wall: Timestamp) -> Self {
+        Self { last: wall }
+    }
+
     /// So much later, when the machine's clock shows this.
-    fn advance(&mut self, passed: Duration, wall: Timestamp) -> Reading {
+    pub fn advance(&mut self, passed: Duration, wall: Timestamp) -> Reading {
         let elapsed = SignedDuration::try_from(passed).unwrap_or(SignedDuration::MAX);
         let due = self.last.saturating_add(elapsed).unwrap_or(Timestamp::MAX);
         let behind = wall.duration_since(due);

@@ -5,6 +5,7 @@
 //! that exists already, only the pieces are, each under the words of its mark.
 
 mod endpoint;
+mod geoip_file;
 mod plugin_file;
 
 use std::fmt::Write as _;
@@ -13,11 +14,13 @@ use std::net::{IpAddr, SocketAddr};
 use axum::http::HeaderName;
 
 pub(crate) use endpoint::Endpoint;
+pub(crate) use geoip_file::{GeoipError, GeoipFile};
 pub(crate) use plugin_file::{PluginError, PluginFile};
 
 const TEMPLATE: &str = include_str!("envoy/template.yaml");
-/// The piece that is left out unless asked for; the others are Tollgate's own.
+/// The pieces that are left out unless asked for.
 const ADMIN: &str = "admin";
+const GEOIP: &str = "geoip";
 
 /// What a configuration is made from, all of it checked.
 #[derive(Debug)]
@@ -34,6 +37,10 @@ pub(crate) struct Settings {
     pub(crate) plugin: PluginFile,
     /// The header that holds the caller's key.
     pub(crate) key_header: HeaderName,
+    /// Where addresses are, if calls shall be counted by country.
+    pub(crate) geoip: Option<GeoipFile>,
+    /// Report the bytes of every call.
+    pub(crate) bytes: bool,
     /// Refuse nothing, and count what would have been.
     pub(crate) observe: bool,
 }
@@ -43,7 +50,7 @@ impl Settings {
     pub(crate) fn whole(&self) -> String {
         let mut text = String::new();
         for piece in pieces() {
-            if piece.mark.is_none_or(|(name, _)| name != ADMIN || self.admin.is_some()) {
+            if piece.mark.is_none_or(|(name, _)| self.has(name)) {
                 text.extend(piece.lines.iter().flat_map(|line| [*line, "\n"]));
             }
         }
@@ -59,7 +66,8 @@ impl Settings {
             let Some((name, place)) = piece.mark else {
                 continue;
             };
-            if name == ADMIN {
+            // What an Envoy has for its operators is there already.
+            if name == ADMIN || !self.has(name) {
                 continue;
             }
             let indent = piece.indent();
@@ -70,6 +78,15 @@ impl Settings {
             }
         }
         self.fill(&text)
+    }
+
+    /// Whether a piece of the template is part of this configuration.
+    fn has(&self, name: &str) -> bool {
+        match name {
+            ADMIN => self.admin.is_some(),
+            GEOIP => self.geoip.is_some(),
+            _ => true,
+        }
     }
 
     fn fill(&self, text: &str) -> String {
@@ -86,7 +103,9 @@ impl Settings {
                 .replace(&format!("${{{name}.port}}"), &port.to_string())
         })
         .replace("${key_header}", &scalar(self.key_header.as_str()))
+        .replace("${bytes}", if self.bytes { r#","bytes":true"# } else { "" })
         .replace("${mode}", if self.observe { r#","mode":"observe""# } else { "" })
+        .replace("${geoip}", &scalar(self.geoip.as_ref().map_or("", GeoipFile::path)))
         .replace("${plugin}", &scalar(self.plugin.path()))
     }
 }
@@ -150,6 +169,8 @@ mod tests {
             admin: None,
             plugin: PluginFile::unchecked("/opt/toll \"gate\".wasm"),
             key_header: HeaderName::from_static("x-api-key"),
+            geoip: None,
+            bytes: false,
             observe: false,
         }
     }
@@ -167,14 +188,23 @@ mod tests {
         use_remote_address: true
         - "x-api-key"
         code: { local: { filename: "/opt/toll \"gate\".wasm" } }
-        value: '{"cluster":"tollgate_host","authority":"tollgate-host"}'
+        value: '{"cluster":"tollgate_host","authority":"tollgate-host","country_header":"x-geo-country"}'
         socket_address: { address: "localhost", port_value: 3000 }
         socket_address: { address: "::1", port_value: 8430 }
         code: { local: { filename: "/opt/toll \"gate\".wasm" } }
         value: '{"role":"pin"}'
         "#);
         let observing = Settings { observe: true, ..settings() }.whole();
-        assert!(observing.contains(r#""authority":"tollgate-host","mode":"observe"}'"#));
+        assert!(observing.contains(r#""country_header":"x-geo-country","mode":"observe"}'"#));
+        let all = Settings { observe: true, bytes: true, ..settings() }.whole();
+        assert!(
+            all.contains(r#""country_header":"x-geo-country","bytes":true,"mode":"observe"}'"#)
+        );
+        let geoip = Some(GeoipFile::unchecked("/opt/geo \"lite\".mmdb"));
+        let located = Settings { geoip, ..settings() };
+        for text in [located.whole(), located.filter_only()] {
+            assert!(text.contains(r#"country_db_path: "/opt/geo \"lite\".mmdb""#), "{text}");
+        }
         let admin = Some("127.0.0.1:9901".parse().unwrap());
         let with_admin = Settings { admin, ..settings() };
         assert!(with_admin.whole().contains("\nadmin:\n"));
@@ -208,7 +238,9 @@ mod tests {
 
     #[test]
     fn nothing_of_the_template_is_left_over() {
-        for text in [settings().whole(), settings().filter_only()] {
+        let geoip = Some(GeoipFile::unchecked("/opt/geo.mmdb"));
+        let located = Settings { geoip, ..settings() };
+        for text in [&settings(), &located].map(|it| [it.whole(), it.filter_only()]).concat() {
             for mark in ["${", "#[", "#]"] {
                 assert!(!text.contains(mark), "{mark} in\n{text}");
             }

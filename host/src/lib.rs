@@ -11,7 +11,7 @@
 mod catalog_file;
 pub mod cli;
 mod client;
-mod clock;
+pub mod clock;
 pub mod core;
 mod envoy;
 pub mod provider;

@@ -8,7 +8,7 @@ use axum::http::HeaderName;
 use super::error::Error;
 use super::output::Output;
 use super::socket_address;
-use crate::envoy::{Endpoint, PluginFile, Settings};
+use crate::envoy::{Endpoint, GeoipFile, PluginFile, Settings};
 
 /// Print a configuration for Envoy, whole or the parts for one you have
 #[derive(Debug, clap::Args)]
@@ -42,6 +42,12 @@ pub(super) struct Args {
     /// The header with the caller's key, as in the catalog; it is not passed on to the API
     #[arg(long, value_name = "NAME", default_value = "X-Api-Key")]
     key_header: HeaderName,
+    /// Count calls by country, as this database of addresses has it (an .mmdb file)
+    #[arg(long, value_name = "FILE")]
+    geoip: Option<PathBuf>,
+    /// Report the bytes of every call, not only where a plan meters them
+    #[arg(long)]
+    bytes: bool,
     /// Refuse nothing: count what would be refused, meter the rest
     #[arg(long)]
     observe: bool,
@@ -61,6 +67,8 @@ pub(super) fn run(args: &Args, output: Output) -> Result<String, Error> {
         admin: args.admin,
         plugin: PluginFile::open(&args.plugin)?,
         key_header: args.key_header.clone(),
+        geoip: args.geoip.as_deref().map(GeoipFile::open).transpose()?,
+        bytes: args.bytes,
         observe: args.observe,
     };
     Ok(if args.filter_only { settings.filter_only() } else { settings.whole() })

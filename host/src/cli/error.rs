@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use tollgate_pricing::money::MoneyError;
 use tollgate_pricing::quote::QuoteError;
 
+use super::drain::DrainError;
 use crate::client::ClientError;
-use crate::envoy::PluginError;
+use crate::envoy::{GeoipError, PluginError};
 use crate::serve::ServeError;
 use crate::store::OpenError;
 
@@ -53,6 +54,12 @@ pub(super) enum Error {
     /// No plugin.
     #[error(transparent)]
     Plugin(#[from] PluginError),
+    /// An Envoy that was to be stopped.
+    #[error(transparent)]
+    Drain(#[from] DrainError),
+    /// `--geoip` names no database of addresses.
+    #[error(transparent)]
+    Geoip(#[from] GeoipError),
     /// The service.
     #[error(transparent)]
     Serve(#[from] ServeError),

@@ -8,8 +8,8 @@ use tollgate_pricing::id::BootId;
 use super::error::Error;
 use super::output::{Left, Output, Right, Table, or_dash, printable, time};
 use super::remote::Remote;
-use crate::core::gateways::{Forgotten, Gateway, GatewayAdded, Released};
-use crate::serve::body::{Forget, NewGateway};
+use crate::core::gateways::{BootPrefix, Ended, Forgotten, Gateway, GatewayAdded, Released};
+use crate::serve::body::{EndedBoot, Forget, NewGateway};
 
 /// Make tokens for Envoys, and see which report
 #[derive(Debug, clap::Args)]
@@ -53,6 +53,18 @@ Without --yes it only says what it would do.")]
         #[arg(long)]
         yes: bool,
     },
+    /// Tell the host that a process has ended, so that what it held goes to others
+    #[command(after_help = "\
+`tollgate drain` does this by itself, if it reaches the host. Say it only of a process that you have
+seen end: what it holds is granted again, at once if everything it counted was delivered, else once
+its log was read by `tollgate ingest-spill`.")]
+    Ended {
+        /// The process's id, or its first 13 digits or more
+        boot: BootPrefix,
+        /// Everything it counted was delivered; otherwise `usage --unaccounted` shows it
+        #[arg(long)]
+        delivered: bool,
+    },
     /// After `tollgate restore`: grant again without waiting for gateways
     #[command(after_help = "\
 A restored ledger does not know what was granted since its backup. So it grants nothing of what
@@ -86,6 +98,18 @@ pub(super) fn run(args: &Args, output: Output) -> Result<String, Error> {
             let forgotten: Forgotten = client.post("/v1/gateways/forget", &body)?;
             let text = output.print(&forgotten, forgotten_text)?;
             if *yes || forgotten.boots.is_empty() { Ok(text) } else { Err(Error::Found(text)) }
+        }
+        Command::Ended { boot, delivered } => {
+            let body = EndedBoot { boot: boot.clone(), delivered: *delivered };
+            let ended: Ended = client.post("/v1/gateways/ended", &body)?;
+            output.print(&ended, |Ended { boot, units, delivered, .. }| {
+                let fate = if *delivered {
+                    "go to others"
+                } else {
+                    "stay charged until its log is read, or `tollgate gateways forget`"
+                };
+                format!("Process {boot} has ended: {units} units {fate}.\n")
+            })
         }
         Command::Release => {
             let released: Released = client.post("/v1/gateways/release", &())?;
@@ -157,7 +181,7 @@ fn forgotten_text(forgotten: &Forgotten) -> String {
         ("units", Right),
     ]);
     for boot in &forgotten.boots {
-        let (id, seen) = (boot.id.to_string(), time(boot.last_seen));
+        let (id, seen) = (boot.id.to_string(), or_dash(boot.last_seen.map(time)));
         if boot.holds.is_empty() {
             let none = || "-".to_owned();
             table.row([id.clone(), seen.clone(), none(), none(), none(), "0".to_owned()]);

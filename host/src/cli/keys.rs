@@ -79,6 +79,13 @@ Example:
     },
 }
 
+impl Args {
+    /// Whether the answer is a list.
+    pub(super) fn tells_a_list(&self) -> bool {
+        matches!(self.command, Command::Import { .. } | Command::List { .. })
+    }
+}
+
 pub(super) fn run(args: &Args, output: Output) -> Result<String, Error> {
     let client = args.remote.client()?;
     match &args.command {

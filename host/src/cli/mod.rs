@@ -7,9 +7,11 @@ mod backup;
 mod charges;
 mod check;
 mod close;
+mod drain;
 mod envoy_config;
 mod error;
 mod gateways;
+mod ingest_spill;
 mod invoice;
 mod keys;
 mod output;
@@ -18,6 +20,7 @@ mod remote;
 mod restore;
 mod serve;
 mod subscriptions;
+mod unaccounted;
 mod usage;
 
 use std::io::{self, ErrorKind, Write as _};
@@ -78,15 +81,30 @@ enum Command {
     Serve(serve::Args),
     Gateways(gateways::Args),
     EnvoyConfig(envoy_config::Args),
+    Drain(drain::Args),
     Subscriptions(subscriptions::Args),
     Keys(keys::Args),
     Usage(usage::Args),
+    IngestSpill(ingest_spill::Args),
     Close(close::Args),
     #[command(alias = "invoices")]
     Invoice(invoice::Args),
     Charges(charges::Args),
     Backup(backup::Args),
     Restore(restore::Args),
+}
+
+impl Command {
+    /// Whether its answer is a list. What has done something must not fail for want of one: a token
+    /// is told once, an Envoy ends once.
+    fn tells_a_list(&self) -> bool {
+        match self {
+            Self::Usage(_) => true,
+            Self::Subscriptions(args) => args.tells_a_list(),
+            Self::Keys(args) => args.tells_a_list(),
+            _ => false,
+        }
+    }
 }
 
 /// Runs the command that this process was started with.
@@ -116,15 +134,20 @@ fn fail(error: &dyn std::fmt::Display) -> ExitCode {
 /// What to print.
 fn run(cli: Cli) -> Result<String, Error> {
     let output = cli.output;
+    if matches!(output, Output::Csv) && !cli.command.tells_a_list() {
+        return Err(Error::NotCsv);
+    }
     match cli.command {
         Command::Check(args) => check::run(&args, output),
         Command::Quote(args) => quote::run(&args, output),
         Command::Serve(args) => serve::run(args),
         Command::Gateways(args) => gateways::run(&args, output),
         Command::EnvoyConfig(args) => envoy_config::run(&args, output),
+        Command::Drain(args) => drain::run(&args, output),
         Command::Subscriptions(args) => subscriptions::run(&args, output),
         Command::Keys(args) => keys::run(&args, output),
         Command::Usage(args) => usage::run(&args, output),
+        Command::IngestSpill(args) => ingest_spill::run(&args, output),
         Command::Close(args) => close::run(&args, output),
         Command::Invoice(args) => invoice::run(&args, output),
         Command::Charges(args) => charges::run(&args, output),
@@ -155,6 +178,30 @@ mod tests {
         command.render_help().to_string()
     }
 
+    /// Before it is done: the only sight of a token is its answer.
+    #[test]
+    fn what_is_no_list_is_not_done_as_one() {
+        let refused = |command: &[&str]| {
+            let words = ["tollgate"].iter().chain(command).chain(&["--output", "csv"]);
+            let cli = Cli::try_parse_from(words).unwrap();
+            !cli.command.tells_a_list() && matches!(run(cli), Err(Error::NotCsv))
+        };
+        let nobody = ["--host", "http://127.0.0.1:1"];
+        for command in [
+            &["gateways", "add", "edge"][..],
+            &["drain", "--admin", "127.0.0.1:1"],
+            &["ingest-spill", "log"],
+            &["keys", "add", "sub_1"],
+            &["subscriptions", "cancel", "sub_1"],
+        ] {
+            assert!(refused(&[command, &nobody].concat()), "{command:?}");
+        }
+        for command in [&["usage"][..], &["keys", "list", "sub_1"], &["subscriptions", "list"]] {
+            let words = [&["tollgate"], command, &["--output", "csv"]].concat();
+            assert!(Cli::try_parse_from(words).unwrap().command.tells_a_list(), "{command:?}");
+        }
+    }
+
     #[test]
     fn a_newcomer_sees_where_to_start() {
         insta::assert_snapshot!(help(&[]), @r"
@@ -168,9 +215,11 @@ mod tests {
           serve          Run the host: ledger, leases, periods, invoices, charges
           gateways       Make tokens for Envoys, and see which report
           envoy-config   Print a configuration for Envoy, whole or the parts for one you have
+          drain          Stop an Envoy once everything it counted is delivered
           subscriptions  Subscribe consumers to products; suspend, resume, cancel
           keys           Add, list and revoke API keys
           usage          Show calls by subscription and billing period
+          ingest-spill   Report usage that gateways wrote into their proxies' logs
           close          Close billing periods that are over, and see what waits and why
           invoice        Show invoices, and preview the one of an open period
           charges        List what the sandbox, the built-in payment provider, received

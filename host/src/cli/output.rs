@@ -91,12 +91,12 @@ pub(super) use Align::{Left, Right};
 pub(super) struct Table<const N: usize> {
     columns: [(&'static str, Align); N],
     rows: Vec<[String; N]>,
-    hidden: Option<&'static str>,
+    hidden: Vec<&'static str>,
 }
 
 impl<const N: usize> Table<N> {
     pub(super) fn new(columns: [(&'static str, Align); N]) -> Self {
-        Self { columns, rows: Vec::new(), hidden: None }
+        Self { columns, rows: Vec::new(), hidden: Vec::new() }
     }
 
     pub(super) fn row(&mut self, cells: [String; N]) {
@@ -105,7 +105,7 @@ impl<const N: usize> Table<N> {
 
     /// Leaves a column out, for when it says the same in every row.
     pub(super) fn hide(&mut self, column: &'static str) {
-        self.hidden = Some(column);
+        self.hidden.push(column);
     }
 
     /// The table, or a sentence for none.
@@ -129,7 +129,7 @@ impl<const N: usize> Table<N> {
         let mut text = String::new();
         for line in lines() {
             let cells = line.iter().zip(widths).zip(self.columns);
-            let cells = cells.filter(|(_, (name, _))| Some(*name) != self.hidden);
+            let cells = cells.filter(|(_, (name, _))| !self.hidden.contains(name));
             let cells = cells.map(|((cell, width), (_, align))| match align {
                 Left => format!("{cell:<width$}"),
                 Right => format!("{cell:>width$}"),

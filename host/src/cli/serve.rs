@@ -66,6 +66,9 @@ fn log() {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        // A line that a full disk does not take would be told by `eprintln!`, which panics then, in
+        // the thread of the ledger too.
+        .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .init();

@@ -125,6 +125,13 @@ struct Which {
     id: SubscriptionId,
 }
 
+impl Args {
+    /// Whether the answer is a list.
+    pub(super) fn tells_a_list(&self) -> bool {
+        matches!(self.command, Command::List)
+    }
+}
+
 pub(super) fn run(args: &Args, output: Output) -> Result<String, Error> {
     let client = args.remote.client()?;
     let change = |which: &Which, verb| change_state(&client, which.id, verb, output);

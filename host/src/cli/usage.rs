@@ -1,4 +1,7 @@
-//! `tollgate usage`: what was called, by subscription and billing period.
+//! `tollgate usage`: what was called, by subscription and billing period, or by what the calls
+//! looked like.
+
+mod detail;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,29 +9,52 @@ use std::fmt::Write as _;
 use tollgate_pricing::id::SubscriptionId;
 
 use super::error::Error;
-use super::output::{Csv, Left, Output, Right, Table, minute};
+use super::output::{Csv, Left, Output, Right, Table, minute, time};
 use super::remote::Remote;
-use crate::core::usage::{MAX_REPORTED_PERIODS, PeriodState, PeriodUsage, UsageReport};
+use super::unaccounted;
+use crate::core::usage::{
+    MAX_REPORTED_PERIODS, PeriodState, PeriodUsage, Unattributed, UsageReport,
+};
 
 /// Show calls by subscription and billing period
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-admitted = billable + waived + open: a call is billable once the API answered it with anything
-but a 5xx, waived if it did not, and open until then. Refused calls cost nothing.")]
+admitted = billable + waived + open: a call is open until it has ended, and then what its product
+says; by default billable once the API answered it with anything but a 5xx, and waived if it did
+not. Refused calls cost nothing. What is metered besides calls is that of the billable ones.
+
+With --by, calls that were counted and of which nothing else is known are `unknown`: with them,
+billable and waived add up to the ledger. While gateways report they may be below zero.")]
 pub(super) struct Args {
     /// Whose, like `sub_1`; everybody's if left out
     subscription: Option<SubscriptionId>,
+    /// Tell the calls apart by what they looked like, over all periods
+    #[arg(
+        long,
+        value_name = "WHAT",
+        value_parser = ["operation", "status", "country", "hour"],
+    )]
+    by: Option<String>,
+    /// Show instead what processes that are gone may have let through and never reported
+    #[arg(long, conflicts_with_all = ["by", "subscription"])]
+    unaccounted: bool,
     #[command(flatten)]
     remote: Remote,
 }
 
 pub(super) fn run(args: &Args, output: Output) -> Result<String, Error> {
-    let path = match args.subscription {
-        Some(id) => format!("/v1/usage?subscription={id}"),
-        None => "/v1/usage".to_owned(),
-    };
-    let report: UsageReport = args.remote.client()?.get(&path)?;
-    output.list(&report, text, rows)
+    let client = args.remote.client()?;
+    if args.unaccounted {
+        return unaccounted::run(&client, output);
+    }
+    let by = args.by.as_ref().map(|by| format!("by={by}"));
+    let whose = args.subscription.map(|id| format!("subscription={id}"));
+    let query: Vec<String> = [by, whose].into_iter().flatten().collect();
+    let path = format!("/v1/usage?{}", query.join("&"));
+    if args.by.is_some() {
+        return output.list(&client.get(&path)?, detail::text, detail::rows);
+    }
+    output.list(&client.get(&path)?, text, rows)
 }
 
 fn text(report: &UsageReport) -> String {
@@ -43,6 +69,7 @@ fn text(report: &UsageReport) -> String {
         ("open", Right),
         ("refused", Right),
         ("would refuse", Right),
+        ("metered", Left),
     ]);
     for period in &report.periods {
         table.row([
@@ -56,7 +83,11 @@ fn text(report: &UsageReport) -> String {
             period.open.to_string(),
             period.refused.to_string(),
             period.would_refuse.to_string(),
+            metered(&period.meters),
         ]);
+    }
+    if report.periods.iter().all(|period| period.meters.is_empty()) {
+        table.hide("metered");
     }
     if report.periods.iter().all(|period| period.would_refuse == 0) {
         // Few have something that only observes.
@@ -78,7 +109,63 @@ fn text(report: &UsageReport) -> String {
     reasons(&mut text, "refused", refused.chain([&unidentified.refused_by_reason]));
     let would = report.periods.iter().map(|period| &period.would_refuse_by_reason);
     reasons(&mut text, "would refuse", would.chain([&unidentified.would_refuse_by_reason]));
+    unattributed(&mut text, &report.unattributed);
+    missing(&mut text, report.missing_batches);
     text
+}
+
+/// What this ledger cannot bill, if there is any.
+fn unattributed(text: &mut String, found: &[Unattributed]) {
+    if found.is_empty() {
+        return;
+    }
+    let mut table = Table::new([
+        ("subscription", Left),
+        ("period", Right),
+        ("first reported", Left),
+        ("admitted", Right),
+        ("billable", Right),
+        ("waived", Right),
+        ("metered", Left),
+    ]);
+    for one in found {
+        table.row([
+            one.subscription.to_string(),
+            one.period.to_string(),
+            time(one.first_reported),
+            one.admitted.to_string(),
+            one.billable.to_string(),
+            one.waived.to_string(),
+            metered(&one.meters),
+        ]);
+    }
+    if found.iter().all(|one| one.meters.is_empty()) {
+        table.hide("metered");
+    }
+    let _ = write!(
+        text,
+        "\nUnattributed: gateways counted these for subscriptions or periods that this ledger never \
+         had,\nas after a restore from an old backup. They are billed to nobody.\n{}",
+        table.print()
+    );
+}
+
+/// What reports lack, if anything.
+fn missing(text: &mut String, batches: u64) {
+    if batches > 0 {
+        let _ = writeln!(
+            text,
+            "\nRows of {batches} batches never came: counters have their calls, and nothing else \
+             is known of them."
+        );
+    }
+}
+
+/// `bytes 4096, weight 7`.
+fn metered(meters: &BTreeMap<String, u64>) -> String {
+    let meters: Vec<String> =
+        meters.iter().map(|(name, units)| format!("{name} {units}")).collect();
+    meters.join(", ")
 }
 
 fn state(period: &PeriodUsage) -> &'static str {
@@ -105,7 +192,7 @@ fn reasons<'a>(
 }
 
 /// By period; calls without a subscription are in none.
-fn rows(report: &UsageReport) -> Csv<13> {
+fn rows(report: &UsageReport) -> Csv<14> {
     let mut csv = Csv::new([
         "subscription",
         "product",
@@ -120,6 +207,7 @@ fn rows(report: &UsageReport) -> Csv<13> {
         "open",
         "refused",
         "would_refuse",
+        "metered",
     ]);
     for period in &report.periods {
         csv.row([
@@ -136,6 +224,7 @@ fn rows(report: &UsageReport) -> Csv<13> {
             period.open.to_string(),
             period.refused.to_string(),
             period.would_refuse.to_string(),
+            metered(&period.meters),
         ]);
     }
     csv
@@ -149,71 +238,4 @@ fn add<'a>(sum: &mut BTreeMap<&'a str, u64>, more: &'a BTreeMap<String, u64>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::core::usage::Unidentified;
-
-    #[test]
-    fn usage_as_it_is_shown() {
-        let reasons = |reasons: &[(&str, u64)]| {
-            let reasons = reasons.iter().map(|(why, calls)| ((*why).to_owned(), *calls));
-            reasons.collect::<BTreeMap<_, _>>()
-        };
-        let period = PeriodUsage {
-            subscription: SubscriptionId(1),
-            product: "developer".to_owned(),
-            consumer: "acme".to_owned(),
-            period: 1,
-            start: "2026-11-22T15:04:00Z".parse().unwrap(),
-            end: "2026-11-22T15:05:00Z".parse().unwrap(),
-            state: PeriodState::Closed,
-            admitted: 120,
-            billable: 100,
-            waived: 20,
-            open: 0,
-            refused: 5,
-            refused_by_reason: reasons(&[("quota_exceeded", 2), ("rate_limited", 3)]),
-            would_refuse: 0,
-            would_refuse_by_reason: BTreeMap::new(),
-        };
-        let report = UsageReport {
-            periods: vec![period],
-            unidentified: Unidentified {
-                open_operations: 9,
-                refused: 4,
-                refused_by_reason: reasons(&[("missing_key", 4)]),
-                ..Unidentified::default()
-            },
-            truncated: false,
-        };
-        assert!(!text(&report).contains("newest"));
-        let report = UsageReport { truncated: true, ..report };
-        insta::assert_snapshot!(text(&report), @r"
-        subscription  product    period begins              admitted  billable  waived  open  refused
-        sub_1         developer  2026-11-22 15:04Z  closed       120       100      20     0        5
-
-        The newest 10000 periods were looked at; older ones are left out.
-
-        open operations, without a key: 9
-
-        refused: missing_key 4, quota_exceeded 2, rate_limited 3
-        ");
-        let mut report = UsageReport { truncated: false, ..report };
-        report.periods[0].would_refuse = 7;
-        report.periods[0].would_refuse_by_reason = reasons(&[("rate_limited", 7)]);
-        insta::assert_snapshot!(text(&report), @r"
-        subscription  product    period begins              admitted  billable  waived  open  refused  would refuse
-        sub_1         developer  2026-11-22 15:04Z  closed       120       100      20     0        5             7
-
-        open operations, without a key: 9
-
-        refused: missing_key 4, quota_exceeded 2, rate_limited 3
-
-        would refuse: rate_limited 7
-        ");
-        insta::assert_snapshot!(Output::Csv.list(&report, text, rows).unwrap(), @r"
-        subscription,product,consumer,period,start,end,state,admitted,billable,waived,open,refused,would_refuse
-        sub_1,developer,acme,1,2026-11-22T15:04:00Z,2026-11-22T15:05:00Z,closed,120,100,20,0,5,7
-        ");
-    }
-}
+mod tests;

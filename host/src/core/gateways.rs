@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tollgate_pricing::gate::Rule;
 use tollgate_pricing::id::{BootId, SubscriptionId};
+use tollgate_pricing::sync::SyncRequest;
 
 use super::id::GatewayId;
 use super::quota::QuotaClock;
@@ -11,6 +12,11 @@ use super::secret::{Clear, gateway_token, token_hash};
 use super::text::check_name;
 use super::{Refusal, Request, catalog};
 use crate::store::Ledger;
+
+mod ended;
+
+pub(super) use ended::free_if_ended;
+pub use ended::{BootPrefix, EndBoot, Ended};
 
 /// Makes a gateway. Its name is unique.
 #[derive(Debug)]
@@ -56,10 +62,10 @@ pub struct Gateway {
 pub struct Boot {
     /// Drawn by the process.
     pub id: BootId,
-    /// When it first synced.
-    pub first_seen: Timestamp,
+    /// When it first synced; none if it never did, and is known by what it wrote into its log.
+    pub first_seen: Option<Timestamp>,
     /// When it last did.
-    pub last_seen: Timestamp,
+    pub last_seen: Option<Timestamp>,
     /// Whether that was in the last minute.
     pub live: bool,
     /// Whether a restored ledger waits for its report of everything.
@@ -255,13 +261,15 @@ fn holds(ledger: &mut Ledger<'_>, boot: BootId, now: Timestamp) -> Result<Vec<He
 /// it holds, because that was given to others.
 pub(super) fn see(
     ledger: &mut Ledger<'_>,
-    boot: BootId,
     gateway: GatewayId,
+    request: &SyncRequest,
     now: Timestamp,
     swept: Option<Timestamp>,
 ) -> Result<(), Refusal> {
+    let boot = request.boot;
     let known = ledger.boot(boot)?;
-    if known.is_some_and(|known| known.gateway != gateway) {
+    // Whoever reported its log may have named another one.
+    if known.is_some_and(|known| known.has_synced && known.gateway != gateway) {
         return Err(Refusal::ForeignBoot(boot));
     }
     if known.is_some_and(|known| known.forgotten) {
@@ -277,7 +285,10 @@ pub(super) fn see(
             ledger.await_no_more(boot)?;
         }
     }
-    Ok(ledger.see_boot(boot, gateway, now, swept)?)
+    // Nobody knows what has not happened.
+    let revision = ledger.revision()?;
+    let since = request.since.filter(|since| *since <= revision);
+    Ok(ledger.see_boot(boot, gateway, now, (swept, since))?)
 }
 
 #[cfg(test)]

@@ -31,6 +31,9 @@ pub struct Health {
     pub live_boots: u64,
     /// Reports that contradict the ledger and were kept aside. Not zero: somebody must look.
     pub conflicts: u64,
+    /// Slots of subscriptions or periods that this ledger never had, as after a restore from an old
+    /// backup. Not zero: somebody must look, `tollgate usage` shows at what.
+    pub unattributed: u64,
     /// Batches of rows that never came.
     pub missing_batches: u64,
     /// Charges a provider has not answered yet.

@@ -27,11 +27,13 @@ mod quota;
 pub mod refusal;
 pub mod restore;
 pub mod secret;
+pub mod spill;
 pub mod subscriptions;
 pub mod sync;
 #[cfg(test)]
 pub(crate) mod testing;
 mod text;
+pub mod unaccounted;
 pub mod usage;
 
 pub use refusal::{Kind, Refusal};

@@ -2,7 +2,7 @@
 
 use tollgate_pricing::catalog::Mistakes;
 use tollgate_pricing::gate::BadRule;
-use tollgate_pricing::id::{BootId, Hex128, SubscriptionId};
+use tollgate_pricing::id::{BootId, Hex128, LedgerId, SubscriptionId};
 use tollgate_pricing::quote::QuoteError;
 
 use super::id::KeyId;
@@ -175,6 +175,29 @@ pub enum Refusal {
         "process {0} synced in the last minute: it is alive, and returns what it holds by itself"
     )]
     BootLives(BootId),
+    /// No process has an id that begins so, or several have.
+    #[error("expected the beginning of one process's id, found {0:?}, of none or of several")]
+    NoBootLike(String),
+    /// Whoever says that it ended is mistaken, or was too quick.
+    #[error("process {0} synced a moment ago: tell this again once it has ended")]
+    BootHeard(BootId),
+    /// Usage out of a log that no gateway of this ledger wrote there.
+    #[error(
+        "no gateway of this ledger wrote this about process {0}: its seal is not this ledger's. \
+         Did a caller get it into the log, in a header or a path that is logged?"
+    )]
+    ForgedSpill(BootId),
+    /// Usage of another ledger's gateways.
+    #[error("expected usage of ledger {expected}, found usage of {found}: it is billed there")]
+    ForeignLedger {
+        /// This one.
+        expected: LedgerId,
+        /// Whose it is.
+        found: LedgerId,
+    },
+    /// A process that only its log tells of.
+    #[error("process {0} never synced here: name its gateway, of those there are ({1})")]
+    WhoseBoot(BootId, String),
     /// No restore is waited for.
     #[error("nothing is held back: no restored ledger waits for gateways")]
     NothingHeld,
@@ -304,8 +327,12 @@ impl Refusal {
             Self::PlanLimitDiffers { .. } => (Kind::Conflict, "plan_limit_differs"),
             Self::CurrencyInUse { .. } => (Kind::Conflict, "currency_in_use"),
             Self::NoGateway(_) => (Kind::NotFound, "no_gateway"),
-            Self::NoBoot(_) => (Kind::NotFound, "no_boot"),
+            Self::NoBoot(_) | Self::NoBootLike(_) => (Kind::NotFound, "no_boot"),
             Self::BootLives(_) => (Kind::Conflict, "boot_lives"),
+            Self::BootHeard(_) => (Kind::Conflict, "boot_heard"),
+            Self::ForeignLedger { .. } => (Kind::Conflict, "foreign_ledger"),
+            Self::ForgedSpill(..) => (Kind::Forbidden, "forged_spill"),
+            Self::WhoseBoot(..) => (Kind::Conflict, "whose_boot"),
             Self::NothingHeld => (Kind::Conflict, "nothing_held"),
             Self::GatewayExists(_) => (Kind::Conflict, "gateway_exists"),
             Self::ChanceSpent => (Kind::Conflict, "chance_spent"),

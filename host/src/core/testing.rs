@@ -6,6 +6,8 @@ use serde_json::value::RawValue;
 use tollgate_pricing::catalog::Catalog;
 use tollgate_pricing::gate::Limit;
 use tollgate_pricing::id::{BootId, Hex128, SubscriptionId, Tag};
+use tollgate_pricing::key::KeySecrets;
+use tollgate_pricing::sync::spill::Spill;
 use tollgate_pricing::sync::{
     LeaseAsk, LeaseReport, PROTOCOL, RecordReport, Row, RowBatch, Slot, SyncAnswer, SyncRequest,
 };
@@ -272,6 +274,11 @@ pub(crate) fn batch(incarnation: u8, sequence: u64, rows: &[Row]) -> RowBatch {
     let text = serde_json::to_string(&rows).unwrap();
     let rows = RawValue::from_string(text).unwrap();
     RowBatch::new(Hex128([incarnation; 16]), sequence, rows)
+}
+
+/// What a gateway of a [`World`]'s ledger would have written.
+pub(crate) fn sealed(spill: Spill) -> Spill {
+    spill.sealed(&KeySecrets::derive(&BIRTH.secret))
 }
 
 /// A value of a dump.

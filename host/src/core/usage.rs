@@ -1,14 +1,20 @@
 //! What was used: counters by subscription and billing period, refusals from the rows.
+//!
+//! Counters are what is billed; [`detail`] tells what the calls in them looked like.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tollgate_pricing::id::SubscriptionId;
+use tollgate_pricing::catalog::Product;
+use tollgate_pricing::gate::Meter;
+use tollgate_pricing::id::{SubscriptionId, Tag};
 
 use super::subscriptions::find;
 use super::{Refusal, Request};
 use crate::store::{Ledger, PeriodRow};
+
+pub mod detail;
 
 /// Periods in one report: the newest.
 pub const MAX_REPORTED_PERIODS: u32 = 10_000;
@@ -29,6 +35,11 @@ pub struct UsageReport {
     /// Calls without a subscription: refused ones, and those of open operations. Empty when one
     /// subscription was asked for.
     pub unidentified: Unidentified,
+    /// What was counted for subscriptions or periods that this ledger never had, as after a restore
+    /// from an old backup: it is billed to nobody, and somebody must look.
+    pub unattributed: Vec<Unattributed>,
+    /// Batches of rows that never came, of all processes: without them refusals may be missing.
+    pub missing_batches: u64,
     /// Whether only the newest [`MAX_REPORTED_PERIODS`] were looked at, and older ones may be left
     /// out.
     pub truncated: bool,
@@ -60,6 +71,9 @@ pub struct PeriodUsage {
     pub waived: u64,
     /// Of these, not settled yet.
     pub open: u64,
+    /// What the billable ones took of each of the product's meters, by its name: `weight`, `bytes`,
+    /// `header x-tokens`; by its tag if no product knows it any more.
+    pub meters: BTreeMap<String, u64>,
     /// Calls the gate answered itself.
     pub refused: u64,
     /// The same by reason.
@@ -97,16 +111,44 @@ pub struct Unidentified {
     pub would_refuse_by_reason: BTreeMap<String, u64>,
 }
 
+/// What processes counted for a subscription or period that this ledger never had.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Unattributed {
+    /// Whose, by the number the process knows.
+    #[serde(with = "super::id::subscription_text")]
+    pub subscription: SubscriptionId,
+    /// Which of its billing periods, likewise.
+    pub period: u32,
+    /// Calls let through.
+    pub admitted: u64,
+    /// Of these, what would have been billed.
+    pub billable: u64,
+    /// Of these, what would not.
+    pub waived: u64,
+    /// What the billable ones took, as in [`PeriodUsage::meters`].
+    pub meters: BTreeMap<String, u64>,
+    /// When it was first reported.
+    pub first_reported: Timestamp,
+}
+
 impl Request for ReadUsage {
     type Answer = UsageReport;
 
     fn apply(self, ledger: &mut Ledger<'_>, now: Timestamp) -> Result<UsageReport, Refusal> {
-        if let Some(id) = self.subscription {
+        let unattributed = unattributed(ledger, self.subscription)?;
+        if let Some(id) = self.subscription
+            && unattributed.is_empty()
+        {
             find(ledger, id)?;
         }
         let begun = ledger.begun_periods(self.subscription, now, MAX_REPORTED_PERIODS)?;
         let truncated = u32::try_from(begun.len()).is_ok_and(|n| n >= MAX_REPORTED_PERIODS);
-        let mut report = UsageReport { truncated, ..UsageReport::default() };
+        let mut report = UsageReport {
+            unattributed,
+            missing_batches: ledger.missing_batches()?,
+            truncated,
+            ..UsageReport::default()
+        };
         for period in begun {
             let usage = of_period(ledger, &period)?;
             if usage.admitted > 0
@@ -132,9 +174,15 @@ impl Request for ReadUsage {
     }
 }
 
-fn of_period(ledger: &Ledger<'_>, period: &PeriodRow) -> Result<PeriodUsage, Refusal> {
+fn of_period(ledger: &mut Ledger<'_>, period: &PeriodRow) -> Result<PeriodUsage, Refusal> {
     let subscription = find(ledger, period.subscription)?.public;
     let counters = ledger.counters(period.subscription, period.number)?;
+    let metered = ledger.metered(period.subscription, period.number)?;
+    let meters = if metered.is_empty() {
+        BTreeMap::new()
+    } else {
+        named(&ledger.catalog(period.catalog)?.products, metered)
+    };
     // Periods begin and end on whole minutes.
     let minute = |time: Timestamp| time.as_second().div_euclid(60);
     let minutes = minute(period.start)..minute(period.end);
@@ -152,10 +200,11 @@ fn of_period(ledger: &Ledger<'_>, period: &PeriodRow) -> Result<PeriodUsage, Ref
             None => PeriodState::Open,
             Some(_) => PeriodState::Closed,
         },
-        admitted: counters.admitted,
+        admitted: counters.admitted_at_least(),
         billable: counters.billable,
         waived: counters.waived,
         open: counters.open(),
+        meters,
         refused: sum(&refused_by_reason),
         refused_by_reason,
         would_refuse: sum(&would_refuse_by_reason),
@@ -163,72 +212,50 @@ fn of_period(ledger: &Ledger<'_>, period: &PeriodRow) -> Result<PeriodUsage, Ref
     })
 }
 
+/// Everything that belongs to nobody here, at most [`MAX_REPORTED_PERIODS`].
+fn unattributed(
+    ledger: &mut Ledger<'_>,
+    subscription: Option<SubscriptionId>,
+) -> Result<Vec<Unattributed>, Refusal> {
+    let catalog = match ledger.catalog_revision()? {
+        Some(revision) => Some(ledger.catalog(revision)?),
+        None => None,
+    };
+    let products = catalog.as_ref().map_or(&[][..], |catalog| &catalog.products);
+    let most = usize::try_from(MAX_REPORTED_PERIODS).unwrap_or(usize::MAX);
+    let found = ledger.unattributed(subscription)?.into_iter().take(most);
+    let report = found.map(|((subscription, period), found)| Unattributed {
+        subscription,
+        period,
+        admitted: found.counters.admitted_at_least(),
+        billable: found.counters.billable,
+        waived: found.counters.waived,
+        meters: named(products, found.meters),
+        first_reported: found.first,
+    });
+    Ok(report.collect())
+}
+
+/// Units by the meters' names, as far as these products know them.
+fn named<'p>(
+    products: impl IntoIterator<Item = &'p Product>,
+    units: BTreeMap<Tag, u64>,
+) -> BTreeMap<String, u64> {
+    let theirs = products.into_iter().flat_map(Product::meters);
+    let meters: Vec<Meter> = [Meter::Weight, Meter::Bytes].into_iter().chain(theirs).collect();
+    let name = |tag: Tag| match meters.iter().find(|meter| meter.tag() == tag) {
+        Some(Meter::Calls) => "calls".to_owned(),
+        Some(Meter::Weight) => "weight".to_owned(),
+        Some(Meter::Bytes) => "bytes".to_owned(),
+        Some(Meter::Header(name)) => format!("header {name}"),
+        None => tag.0.to_string(),
+    };
+    units.into_iter().map(|(tag, units)| (name(tag), units)).collect()
+}
+
 fn sum(by_reason: &BTreeMap<String, u64>) -> u64 {
     by_reason.values().fold(0, |sum, calls| sum.saturating_add(*calls))
 }
 
 #[cfg(test)]
-mod tests {
-    use tollgate_pricing::sync::{Outcome, Reason, Row, SyncRequest};
-
-    use super::super::testing::{World, batch, boot, nothing};
-    use super::*;
-
-    #[test]
-    fn what_would_have_been_refused_is_counted_apart() {
-        let mut world = World::new();
-        let gateway = world.gateway("edge");
-        let id = world.subscribe("free");
-        let minute = u32::try_from(world.now.as_second() / 60).unwrap();
-        let row = |subscription, outcome, would_refuse, calls| Row {
-            period: 0,
-            bytes: 0,
-            units: 0,
-            subscription,
-            api: None,
-            operation: None,
-            status: 200,
-            outcome,
-            would_refuse,
-            minute,
-            calls,
-            latency_us: 0,
-        };
-        let rows = [
-            row(Some(id), Outcome::Billable, None, 1),
-            row(Some(id), Outcome::Billable, Some(Reason::RateLimited), 2),
-            row(Some(id), Outcome::Billable, Some(Reason::QuotaExceeded), 4),
-            row(Some(id), Outcome::Open, Some(Reason::SubscriptionInactive), 8),
-            row(Some(id), Outcome::Refused(Reason::RateLimited), None, 16),
-            row(None, Outcome::Open, None, 32),
-            row(None, Outcome::Open, Some(Reason::MissingKey), 64),
-        ];
-        let request = SyncRequest { rows: Some(batch(9, 1, &rows)), ..nothing(boot(1)) };
-        world.sync(gateway, request);
-        let report = world.ask(ReadUsage { subscription: None }).unwrap();
-        let period = &report.periods[0];
-        assert_eq!((period.refused, period.would_refuse), (16, 14));
-        let reasons = format!("{:?}", period.would_refuse_by_reason);
-        assert_eq!(
-            reasons,
-            r#"{"quota_exceeded": 4, "rate_limited": 2, "subscription_inactive": 8}"#
-        );
-        let unidentified = &report.unidentified;
-        assert_eq!((unidentified.open_operations, unidentified.would_refuse), (32, 64));
-    }
-
-    #[test]
-    fn a_report_says_when_it_is_cut() {
-        let mut world = World::new();
-        let id = world.subscribe("over");
-        world.pass(10 * 60);
-        assert!(!world.ask(ReadUsage { subscription: None }).unwrap().truncated);
-        // Periods are written ahead: these have begun some minutes later.
-        for _ in 0..1_000 {
-            world.subscribe("over");
-        }
-        world.pass(11 * 60);
-        assert!(world.ask(ReadUsage { subscription: None }).unwrap().truncated);
-        assert!(!world.ask(ReadUsage { subscription: Some(id) }).unwrap().truncated);
-    }
-}
+mod tests;

@@ -5,10 +5,14 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tollgate_pricing::id::BootId;
+use tollgate_pricing::sync::spill::Spill;
 
+use crate::core::gateways::BootPrefix;
 use crate::core::invoice::{Invoice, MAX_LISTED_INVOICES};
 use crate::core::secret::Clear;
+use crate::core::spill::Ingested;
 use crate::core::subscriptions::Own;
+use crate::serve::Problem;
 
 /// `POST /v1/gateways`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,6 +34,37 @@ pub(crate) struct Forget {
     /// Only tell.
     #[serde(default)]
     pub(crate) dry_run: bool,
+}
+
+/// `POST /v1/gateways/ended`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EndedBoot {
+    /// The process's id, or how it begins.
+    pub(crate) boot: BootPrefix,
+    /// Whether it ended with everything delivered.
+    pub(crate) delivered: bool,
+}
+
+/// `POST /v1/spills`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Spills {
+    /// The gateway of processes that never synced; the only one if absent.
+    #[serde(default)]
+    pub(crate) gateway: Option<String>,
+    /// What was read.
+    pub(crate) spills: Vec<Spill>,
+}
+
+/// What became of one spill.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SpillAnswer {
+    /// It is in the ledger: what was new.
+    Ingested(Ingested),
+    /// It is not, and why.
+    Refused(Problem),
 }
 
 /// `POST /v1/backup`.

@@ -15,6 +15,7 @@ use tollgate_pricing::catalog::MAX_TEXT_BYTES;
 use tollgate_pricing::id::{Hex128, SubscriptionId};
 use tollgate_pricing::sync::{MAX_REQUEST_BYTES, PROTOCOL, SYNC_PATH, SyncAnswer, SyncRequest};
 
+use super::body::SpillAnswer;
 use super::host::{Host, Seen};
 use super::http::{LIMITS, Limits};
 use super::writer::Writer;
@@ -25,6 +26,10 @@ use crate::core::gateways::{GatewayAdded, ListGateways};
 use crate::core::keys::{Key, KeyAdded, RotateKey};
 use crate::core::secret::Clear;
 use crate::core::subscriptions::{Subscription, SubscriptionAdded};
+use crate::core::testing::sealed;
+use crate::core::unaccounted::Unaccounted;
+use crate::core::usage::UsageReport;
+use crate::core::usage::detail::DetailReport;
 use crate::core::{Refusal, Request};
 use crate::provider::{Provider, Sandbox};
 use crate::store::{Birth, Ledger, Store};
@@ -152,6 +157,9 @@ GET     /v1/charges                     gateway   -               403  wrong_rol
 GET     /v1/usage?subscription=17       operator  -               400  invalid
 GET     /v1/usage?subscripton=sub_1     operator  -               400  invalid
 GET     /v1/usage?subscription=sub_9    operator  -               404  no_subscription
+GET     /v1/usage?by=colour             operator  -               400  invalid
+GET     /v1/usage?by=status&subscription=sub_9 operator -         404  no_subscription
+GET     /v1/usage?by=status             gateway   -               403  wrong_role
 GET     /v1/invoices/1                  operator  -               400  invalid
 GET     /v1/invoices/2026-000001        operator  -               404  no_invoice
 POST    /v1/subscriptions/sub_9/cancel  operator  -               404  no_subscription
@@ -348,6 +356,59 @@ fn a_gateway_syncs_with_its_token() {
     let stranger = gateway.get::<Value>("/v1/usage").unwrap_err().to_string();
     let expected = "refuses this operator token, which is a gateway's: set TOLLGATE_OPERATOR_TOKEN";
     assert!(stranger.contains(expected), "{stranger}");
+    service.end();
+}
+
+#[test]
+fn usage_is_told_four_ways() {
+    let service = Service::start();
+    for by in ["operation", "status", "country", "hour"] {
+        let report: DetailReport = service.client().get(&format!("/v1/usage?by={by}")).unwrap();
+        assert_eq!(serde_json::to_value(report.by).unwrap(), json!(by));
+    }
+    let report: UsageReport = service.client().get("/v1/usage?").unwrap();
+    assert_eq!(report, UsageReport::default());
+    service.end();
+}
+
+/// Leaves no room in the database, or all again.
+struct LeaveRoom(Option<u32>);
+
+impl Request for LeaveRoom {
+    type Answer = ();
+
+    fn apply(self, ledger: &mut Ledger<'_>, _: Timestamp) -> Result<(), Refusal> {
+        ledger.leave_room(self.0);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_and_gone_when_there_is_room() {
+    let service = Service::start();
+    let room = |pages| service.runtime.block_on(service.host.writer.ask(LeaveRoom(pages))).unwrap();
+    let health = || {
+        let (status, _, health) = service.ask("GET", "/healthz", "", "");
+        assert_eq!(status, 200, "whoever only reads is answered");
+        (health["status"].clone(), health["ledger_error"].clone())
+    };
+    let add = |name: &str| {
+        let body = json!({ "name": name }).to_string();
+        service.ask("POST", "/v1/gateways", &format!("Bearer {OPERATOR}"), &body)
+    };
+    assert_eq!(health(), (json!("ok"), Value::Null));
+    room(Some(0));
+    // Until the pages there are have no room left.
+    let refused =
+        (0..10_000).map(|n| add(&format!("edge-{n}"))).find(|(status, ..)| *status != 201);
+    let (status, _, problem) = refused.unwrap();
+    let full = "database or disk is full; make room on the disk";
+    assert_eq!((status, &problem["reason"]), (503, &json!("unavailable")));
+    assert_eq!(problem["detail"], format!("the ledger's database is not available: {full}"));
+    assert_eq!(health(), (json!("attention"), json!(full)));
+    room(None);
+    assert_eq!(add("edge").0, 201);
+    assert_eq!(health(), (json!("ok"), Value::Null));
     service.end();
 }
 
@@ -553,4 +614,65 @@ fn silent_processes_are_forgotten_by_name() {
     let unknown = json!({ "gateway": "edge", "boot": boot });
     assert_eq!(ask(forget, &unknown), (404, "no_boot".to_owned()));
     assert_eq!(ask("/v1/gateways/release", &Value::Null), (409, "nothing_held".to_owned()));
+}
+
+/// What a gateway wrote into its log, reported by an operator and by nobody else; and the end of
+/// its process.
+#[test]
+fn a_log_is_reported_and_an_end_is_told() {
+    let service = Service::start();
+    let client = service.client();
+    let named = |name: &str| json!({ "name": name });
+    let edge: GatewayAdded = client.post("/v1/gateways", &named("edge")).unwrap();
+    let new = json!({ "product": "basic", "consumer": "acme" });
+    let added: SubscriptionAdded = client.post("/v1/subscriptions", &new).unwrap();
+    let boot = Hex128([9; 16]);
+    let spill = |ledger: u8| {
+        let spill = json!({
+            "boot": boot, "ledger": Hex128([ledger; 16]), "epoch": 0, "at_ms": 1, "rows": null,
+            "last": false, "seal": Hex128([0; 16]),
+            "records": [{
+                "subscription": added.subscription.id.0, "known_until_ms": 0, "leases": [],
+                "slots": [{
+                    "number": 1, "period": 1, "admitted": 3, "billable": 2, "waived": 1,
+                }],
+            }],
+        });
+        sealed(serde_json::from_value(spill).unwrap())
+    };
+    let body = json!({ "spills": [spill(1), spill(1), spill(7)] });
+    let answers: Vec<SpillAnswer> = client.post("/v1/spills", &body).unwrap();
+    let told = |answer: &SpillAnswer| match answer {
+        SpillAnswer::Ingested(new) => format!("{} new", new.billable),
+        SpillAnswer::Refused(problem) => problem.reason.clone(),
+    };
+    assert_eq!(answers.iter().map(told).collect::<Vec<_>>(), ["2 new", "0 new", "foreign_ledger"]);
+    let token = format!("Bearer {}", edge.token.reveal());
+    let ask = |path: &str, token: &str, body: &Value| {
+        let (status, _, answer) = service.ask("POST", path, token, &body.to_string());
+        (status, answer["reason"].as_str().unwrap_or_default().to_owned())
+    };
+    let ended = json!({ "boot": "0909090909090", "delivered": true });
+    for (path, body) in [("/v1/spills", &body), ("/v1/gateways/ended", &ended)] {
+        assert_eq!(ask(path, &token, body), (403, "wrong_role".to_owned()), "{path}");
+    }
+    let operator = format!("Bearer {OPERATOR}");
+    let large = json!({ "gateway": "x".repeat(MAX_REQUEST_BYTES), "spills": [] });
+    assert_eq!(ask("/v1/spills", &operator, &large), (413, "too_large".to_owned()));
+
+    let unaccounted = || client.get::<Unaccounted>("/v1/usage/unaccounted").unwrap().boots;
+    assert_eq!(unaccounted().into_iter().map(|it| it.boot).collect::<Vec<_>>(), [boot]);
+    for (boot, expected) in [
+        ("0909090909090", (200, "")),
+        ("09090909090909090909090909090909", (200, "")),
+        ("0909090909091", (404, "no_boot")),
+        ("090909090909", (400, "invalid")),
+        ("090909090909G", (400, "invalid")),
+    ] {
+        let body = json!({ "boot": boot, "delivered": true });
+        let (status, reason) = ask("/v1/gateways/ended", &operator, &body);
+        assert_eq!((status, reason.as_str()), expected, "{boot}");
+    }
+    assert_eq!(unaccounted(), []);
+    service.end();
 }

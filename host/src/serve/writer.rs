@@ -1,6 +1,7 @@
 //! The one thread that owns the ledger. Requests queue for it; what is queued shares one commit.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use axum::http::StatusCode;
@@ -12,7 +13,7 @@ use super::problem::Problem;
 use crate::clock::{Reading, SteadyClock};
 use crate::core::Request;
 use crate::core::sync::FollowClock;
-use crate::store::{Batch, OpenError, Store};
+use crate::store::{Batch, Committed, OpenError, Store};
 
 enum Job {
     /// A request: together with others, in one commit.
@@ -27,15 +28,51 @@ type Ask = Box<dyn FnOnce(&mut Batch<'_, 'static>, Timestamp) + Send>;
 #[derive(Clone)]
 pub(super) struct Writer {
     jobs: mpsc::Sender<Job>,
+    trouble: Trouble,
+}
+
+/// Why the ledger cannot be written; none if the last change was.
+#[derive(Clone, Default)]
+struct Trouble(Arc<Mutex<Option<String>>>);
+
+impl Trouble {
+    fn get(&self) -> MutexGuard<'_, Option<String>> {
+        // Whoever held it only assigned: what is in it is whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of a commit, and says so when things change.
+    fn note(&self, committed: Committed) {
+        let mut trouble = self.get();
+        match (committed, trouble.is_some()) {
+            (Committed::Failed(reason), was_there) => {
+                if !was_there {
+                    tracing::error!(
+                        "the ledger cannot be written: {reason}; nothing is acknowledged until it \
+                         can, and gateways keep what they have"
+                    );
+                }
+                *trouble = Some(reason);
+            }
+            (Committed::Changes, true) => {
+                tracing::info!("the ledger is written again");
+                *trouble = None;
+            }
+            (Committed::Changes, false) | (Committed::Nothing, _) => {}
+        }
+    }
 }
 
 impl Writer {
     /// Hands the ledger to its thread.
     pub(super) fn start(store: Store) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (jobs, queue) = mpsc::channel(MAX_REQUESTS);
-        let thread =
-            thread::Builder::new().name("ledger".to_owned()).spawn(move || run(store, queue))?;
-        Ok((Self { jobs }, thread))
+        let trouble = Trouble::default();
+        let noted = trouble.clone();
+        let thread = thread::Builder::new()
+            .name("ledger".to_owned())
+            .spawn(move || run(store, queue, &noted))?;
+        Ok((Self { jobs, trouble }, thread))
     }
 
     /// Does a request and answers once it is committed. Dropped before its turn, it is not done:
@@ -78,13 +115,18 @@ impl Writer {
         })
     }
 
+    /// Why the ledger cannot be written; none if it was the last time there was something to write.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.get().clone()
+    }
+
     /// Resolves when the thread is gone, which it should not be before the last [`Writer`].
     pub(super) async fn lost(&self) {
         self.jobs.closed().await;
     }
 }
 
-fn run(mut store: Store, mut queue: mpsc::Receiver<Job>) {
+fn run(mut store: Store, mut queue: mpsc::Receiver<Job>, trouble: &Trouble) {
     let mut clock = SteadyClock::start();
     while let Some(mut next) = queue.blocking_recv() {
         loop {
@@ -96,7 +138,7 @@ fn run(mut store: Store, mut queue: mpsc::Receiver<Job>) {
                     break;
                 }
             };
-            match commit(&mut store, &mut clock, ask, &mut queue) {
+            match commit(&mut store, &mut clock, ask, &mut queue, trouble) {
                 Some(copy) => next = copy,
                 None => break,
             }
@@ -110,9 +152,10 @@ fn commit(
     clock: &mut SteadyClock,
     first: Ask,
     queue: &mut mpsc::Receiver<Job>,
+    trouble: &Trouble,
 ) -> Option<Job> {
     let mut other = None;
-    store.commit(|batch| {
+    let committed = store.commit(|batch| {
         let mut next = first;
         loop {
             let now = time(clock, batch);
@@ -130,6 +173,7 @@ fn commit(
             }
         }
     });
+    trouble.note(committed);
     other
 }
 

@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension, Row};
 use tollgate_pricing::id::{BootId, Hex128, SubscriptionId, Tag};
 
 use super::error::is_duplicate;
+use super::unaccounted::IS_ACCOUNTED;
 use super::{LeaseOf, Ledger, StoreError, column};
 use crate::core::gateways::{Boot, Gateway};
 use crate::core::id::GatewayId;
@@ -17,10 +18,16 @@ pub(crate) struct BootRow {
     pub(crate) gateway: GatewayId,
     /// Whether an operator declared it dead.
     pub(crate) forgotten: bool,
+    /// Whether it ever synced, and is not known by what it wrote into its log alone.
+    pub(crate) has_synced: bool,
 }
 
 /// A process counts as live for so long after its last sync.
 pub(crate) const LIVE_SECONDS: i64 = 60;
+
+/// By how much a gateway's clock may be ahead of the host's, at most: by the two seconds that it
+/// waits for an answer, and some.
+const CLOCKS_DIFFER_MS: i64 = 5_000;
 
 /// The time since when a process that synced is live.
 pub(crate) fn live_since(now: Timestamp) -> Timestamp {
@@ -36,8 +43,8 @@ const HELD: &str =
 fn boot(row: &Row<'_>) -> Result<Boot, rusqlite::Error> {
     Ok(Boot {
         id: Hex128(row.get(0)?),
-        first_seen: column::time(row, 1)?,
-        last_seen: column::time(row, 2)?,
+        first_seen: column::optional_time(row, 1)?,
+        last_seen: column::optional_time(row, 2)?,
         live: row.get(3)?,
         awaited: row.get(4)?,
         forgotten: row.get(5)?,
@@ -73,7 +80,7 @@ impl Ledger<'_> {
     pub(crate) fn gateways(&self, now: Timestamp) -> Result<Vec<Gateway>, StoreError> {
         let mut statement = self.sql(
             "SELECT id, name, created_ms,
-                 (SELECT max(last_seen_ms) FROM boots WHERE gateway = gateways.id),
+                 (SELECT nullif(max(last_seen_ms), 0) FROM boots WHERE gateway = gateways.id),
                  (SELECT count(*) FROM boots
                   WHERE gateway = gateways.id AND last_seen_ms >= ?1)
              FROM gateways ORDER BY id",
@@ -101,8 +108,8 @@ impl Ledger<'_> {
         limit: usize,
     ) -> Result<Vec<Boot>, StoreError> {
         let mut statement = self.sql(
-            "SELECT boot, first_seen_ms, last_seen_ms, last_seen_ms >= ?2, awaited,
-                 forgotten_ms IS NOT NULL
+            "SELECT boot, nullif(first_seen_ms, 0), nullif(last_seen_ms, 0), last_seen_ms >= ?2,
+                 awaited, forgotten_ms IS NOT NULL
              FROM boots
              WHERE gateway = ?1 AND (last_seen_ms >= ?2 OR awaited = 1
                  OR (forgotten_ms IS NULL AND EXISTS (SELECT 1 FROM leases
@@ -123,8 +130,8 @@ impl Ledger<'_> {
         now: Timestamp,
     ) -> Result<Vec<Boot>, StoreError> {
         let mut statement = self.sql(
-            "SELECT boot, first_seen_ms, last_seen_ms, 0, awaited, 0 FROM boots
-             WHERE gateway = ?1 AND last_seen_ms < ?2 AND forgotten_ms IS NULL
+            "SELECT boot, nullif(first_seen_ms, 0), nullif(last_seen_ms, 0), 0, awaited, 0
+             FROM boots WHERE gateway = ?1 AND last_seen_ms < ?2 AND forgotten_ms IS NULL
              ORDER BY last_seen_ms DESC, boot",
         )?;
         let rows = statement.query_map((gateway.0, live_since(now).as_millisecond()), boot)?;
@@ -167,52 +174,136 @@ impl Ledger<'_> {
 
     /// A process that was seen before.
     pub(crate) fn boot(&self, boot: BootId) -> Result<Option<BootRow>, StoreError> {
-        let mut statement =
-            self.sql("SELECT gateway, forgotten_ms IS NOT NULL FROM boots WHERE boot = ?1")?;
+        let mut statement = self.sql(
+            "SELECT gateway, forgotten_ms IS NOT NULL, first_seen_ms > 0 FROM boots
+             WHERE boot = ?1",
+        )?;
         Ok(statement
             .query_row([boot.0], |row| {
-                Ok(BootRow { gateway: GatewayId(row.get(0)?), forgotten: row.get(1)? })
+                Ok(BootRow {
+                    gateway: GatewayId(row.get(0)?),
+                    forgotten: row.get(1)?,
+                    has_synced: row.get(2)?,
+                })
             })
             .optional()?)
     }
 
-    /// Notes that a process of this gateway synced, and how far it has swept.
+    /// Notes that a process of this gateway synced, how far it has swept, and what it knew.
     pub(crate) fn see_boot(
         &mut self,
         boot: BootId,
         gateway: GatewayId,
         now: Timestamp,
-        swept_through: Option<Timestamp>,
+        (swept_through, knows): (Option<Timestamp>, Option<u64>),
     ) -> Result<(), StoreError> {
-        self.sql(
-            "INSERT INTO boots (boot, gateway, first_seen_ms, last_seen_ms, swept_through_ms)
-             VALUES (?1, ?2, ?3, ?3, ?4)
+        // What it said it knew, it knew throughout a sweep that it began later. Until there is one,
+        // what it says next does not count, or there never would be.
+        const IS_TOLD: &str = "told_revision = 0 OR excluded.swept_through_ms >= told_ms + ?6";
+        self.sql(&format!(
+            "INSERT INTO boots (boot, gateway, first_seen_ms, last_seen_ms, swept_through_ms,
+                 told_revision, told_ms)
+             VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?3)
              ON CONFLICT (boot) DO UPDATE SET
+                 gateway = excluded.gateway,
+                 first_seen_ms = iif(first_seen_ms = 0, excluded.first_seen_ms, first_seen_ms),
                  last_seen_ms = max(last_seen_ms, excluded.last_seen_ms),
                  swept_through_ms = max(swept_through_ms, excluded.swept_through_ms),
-                 forgotten_ms = NULL",
-        )?
+                 swept_revision = iif(excluded.swept_through_ms >= told_ms + ?6,
+                     told_revision, swept_revision),
+                 told_revision = iif({IS_TOLD}, excluded.told_revision, told_revision),
+                 told_ms = iif({IS_TOLD}, excluded.told_ms, told_ms),
+                 forgotten_ms = NULL"
+        ))?
         .execute((
             boot.0,
             gateway.0,
             now.as_millisecond(),
             swept_through.map_or(0, Timestamp::as_millisecond),
+            knows.unwrap_or(0),
+            CLOCKS_DIFFER_MS,
         ))?;
         Ok(())
     }
 
-    /// Processes seen since `start` that have not swept through `end` and were not forgotten: how
-    /// many of which gateway.
+    /// Notes a process of this gateway that never synced.
+    pub(crate) fn hear_of_boot(
+        &mut self,
+        boot: BootId,
+        gateway: GatewayId,
+    ) -> Result<(), StoreError> {
+        self.sql(
+            "INSERT INTO boots (boot, gateway, first_seen_ms, last_seen_ms, swept_through_ms)
+             VALUES (?1, ?2, 0, 0, 0)",
+        )?
+        .execute((boot.0, gateway.0))?;
+        Ok(())
+    }
+
+    /// Notes that a process was seen to have ended.
+    pub(crate) fn end_boot(&mut self, boot: BootId, now: Timestamp) -> Result<(), StoreError> {
+        self.sql("UPDATE boots SET ended_ms = ?2 WHERE boot = ?1")?
+            .execute((boot.0, now.as_millisecond()))?;
+        Ok(())
+    }
+
+    /// Notes that a process ended then, and that this ledger has all of its usage.
+    pub(crate) fn account_for_boot(
+        &mut self,
+        boot: BootId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.sql(
+            "UPDATE boots SET accounted_ms = max(coalesce(accounted_ms, 0), ?2) WHERE boot = ?1",
+        )?
+        .execute((boot.0, at.as_millisecond()))?;
+        Ok(())
+    }
+
+    /// Notes that a process lived then, by a line of its log.
+    pub(crate) fn read_of_boot(&mut self, boot: BootId, at: Timestamp) -> Result<(), StoreError> {
+        self.sql("UPDATE boots SET spilled_ms = max(spilled_ms, ?2) WHERE boot = ?1")?
+            .execute((boot.0, at.as_millisecond()))?;
+        Ok(())
+    }
+
+    /// The processes whose ids are in these bounds, two at most: their gateway's name, and when
+    /// they were last seen.
+    pub(crate) fn boots_like(
+        &self,
+        first: BootId,
+        last: BootId,
+    ) -> Result<Vec<(BootId, String, Timestamp)>, StoreError> {
+        let mut statement = self.sql(
+            "SELECT boot, name, last_seen_ms FROM boots JOIN gateways ON gateways.id = gateway
+             WHERE boot BETWEEN ?1 AND ?2 LIMIT 2",
+        )?;
+        let rows = statement.query_map((first.0, last.0), |row| {
+            Ok((Hex128(row.get(0)?), row.get(1)?, column::time(row, 2)?))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The names of all gateways, in the order they were made, as many as one reads.
+    pub(crate) fn gateway_names(&self, limit: u32) -> Result<Vec<String>, StoreError> {
+        let mut statement = self.sql("SELECT name FROM gateways ORDER BY id LIMIT ?1")?;
+        let rows = statement.query_map([limit], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Processes seen since `start` that have not swept through `end`, were not forgotten and are
+    /// not accounted for: how many of which gateway.
     pub(crate) fn unswept_boots(
         &self,
         start: Timestamp,
         end: Timestamp,
     ) -> Result<BTreeMap<String, u64>, StoreError> {
-        let mut statement = self.sql(
+        let mut statement = self.sql(&format!(
             "SELECT name, count(*) FROM boots JOIN gateways ON gateways.id = gateway
              WHERE last_seen_ms >= ?1 AND swept_through_ms < ?2 AND forgotten_ms IS NULL
-             GROUP BY gateway",
-        )?;
+               AND NOT {IS_ACCOUNTED}
+             GROUP BY gateway"
+        ))?;
         let rows = statement.query_map((start.as_millisecond(), end.as_millisecond()), |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?;

@@ -11,7 +11,7 @@ impl Ledger<'_> {
         let mut statement = self.sql(
             "SELECT (SELECT count(*) FROM gateways),
                  (SELECT count(*) FROM boots WHERE last_seen_ms >= ?1),
-                 (SELECT coalesce(sum(min(missing, 4294967296)), 0) FROM incarnations),
+                 (SELECT count(*) FROM unattributed),
                  (SELECT count(*) FROM charges WHERE state IN ('pending', 'in_flight')),
                  (SELECT count(*) FROM charges
                   WHERE state IN ('pending', 'in_flight') AND attempts >= ?2),
@@ -25,7 +25,8 @@ impl Ledger<'_> {
             conflicts: self.conflicts()?,
             gateways: 0,
             live_boots: 0,
-            missing_batches: 0,
+            unattributed: 0,
+            missing_batches: self.missing_batches()?,
             open_charges: 0,
             stuck_charges: 0,
             rejected_charges: 0,
@@ -34,7 +35,7 @@ impl Ledger<'_> {
             Ok(Health {
                 gateways: row.get(0)?,
                 live_boots: row.get(1)?,
-                missing_batches: row.get(2)?,
+                unattributed: row.get(2)?,
                 open_charges: row.get(3)?,
                 stuck_charges: row.get(4)?,
                 rejected_charges: row.get(5)?,

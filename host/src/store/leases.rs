@@ -35,6 +35,8 @@ pub(crate) struct LeaseRow {
     pub(crate) used: u64,
     pub(crate) waived: u64,
     pub(crate) returned: u64,
+    /// What was used when counters were reported beside it.
+    pub(crate) counted: u64,
     pub(crate) recall: Recalled,
     /// When the process last asked for units.
     pub(crate) asked: Timestamp,
@@ -55,6 +57,7 @@ impl LeaseRow {
             used: 0,
             waived: 0,
             returned: 0,
+            counted: 0,
             recall: Recalled::No,
             asked: Timestamp::UNIX_EPOCH,
             expires: Timestamp::UNIX_EPOCH,
@@ -87,8 +90,8 @@ impl LeaseRow {
     }
 }
 
-const LEASES: &str = "SELECT boot, granted, used, waived, returned, recall, asked_ms, expires_ms,
-        last_seen_ms, forgotten_ms IS NOT NULL
+const LEASES: &str = "SELECT boot, granted, used, waived, returned, counted, recall, asked_ms,
+        expires_ms, last_seen_ms, forgotten_ms IS NOT NULL
     FROM leases JOIN boots USING (boot)
     WHERE subscription = ?1 AND tag = ?2 AND period = ?3";
 
@@ -99,11 +102,12 @@ fn lease(row: &Row<'_>) -> Result<LeaseRow, rusqlite::Error> {
         used: row.get(2)?,
         waived: row.get(3)?,
         returned: row.get(4)?,
-        recall: recalled(row, 5)?,
-        asked: column::time(row, 6)?,
-        expires: column::time(row, 7)?,
-        last_seen: column::time(row, 8)?,
-        forgotten: row.get(9)?,
+        counted: row.get(5)?,
+        recall: recalled(row, 6)?,
+        asked: column::time(row, 7)?,
+        expires: column::time(row, 8)?,
+        last_seen: column::time(row, 9)?,
+        forgotten: row.get(10)?,
     })
 }
 
@@ -146,11 +150,12 @@ impl Ledger<'_> {
     pub(crate) fn store_lease(&mut self, of: LeaseOf, row: &LeaseRow) -> Result<(), StoreError> {
         self.sql(
             "INSERT INTO leases (subscription, tag, period, boot, granted, used, waived, returned,
-                 recall, asked_ms, expires_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+                 counted, recall, asked_ms, expires_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
              ON CONFLICT (subscription, tag, period, boot) DO UPDATE SET
                  granted = excluded.granted, used = excluded.used, waived = excluded.waived,
-                 returned = excluded.returned, recall = excluded.recall,
+                 returned = excluded.returned,
+                 counted = excluded.counted, recall = excluded.recall,
                  asked_ms = excluded.asked_ms, expires_ms = excluded.expires_ms",
         )?
         .execute((
@@ -162,6 +167,7 @@ impl Ledger<'_> {
             row.used,
             row.waived,
             row.returned,
+            row.counted,
             recall_number(row.recall),
             row.asked.as_millisecond(),
             row.expires.as_millisecond(),

@@ -86,6 +86,11 @@ impl<'s> Ledger<'s> {
         u64::try_from(id).map_err(|_| StoreError::damaged("an id", id))
     }
 
+    /// Rows written since the database was opened, also those of transactions that were undone.
+    pub(super) fn changes(&self) -> u64 {
+        self.connection.total_changes()
+    }
+
     /// Whether SQLite has given the transaction up, as it does when the disk is full.
     pub(super) fn lost(&self) -> bool {
         self.connection.is_autocommit()
@@ -128,6 +133,14 @@ impl Ledger<'_> {
     /// Puts another catalog in the place of one.
     pub(crate) fn replace_catalog(&mut self, revision: u32, catalog: Catalog) {
         self.catalogs.keep(revision, Arc::new(catalog));
+    }
+
+    /// Leaves room for no more pages than there are and so many, or for all there can be.
+    pub(crate) fn leave_room(&self, pages: Option<u32>) {
+        let used: u32 =
+            self.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+        let most = pages.map_or(u32::MAX - 1, |pages| used + pages);
+        self.connection.pragma_update_and_check(None, "max_page_count", most, |_| Ok(())).unwrap();
     }
 
     /// Everything in a table, one row a line, sorted.

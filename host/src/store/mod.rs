@@ -12,6 +12,8 @@ mod backup;
 mod batch;
 mod catalogs;
 mod column;
+mod conflicts;
+mod detail;
 mod error;
 mod gateways;
 mod health;
@@ -26,14 +28,20 @@ mod rates;
 mod restored;
 mod rows;
 mod schema;
+mod simulated;
+mod slots;
 mod subscriptions;
+mod unaccounted;
+mod unattributed;
 
-pub use batch::Batch;
+pub use batch::{Batch, Committed};
 pub use error::StoreError;
 pub use ledger::Ledger;
 pub use open::{Birth, DATABASE_FILE, OPERATOR_TOKEN_FILE, OpenError, SECRET_FILE};
 
 pub(crate) use column::{parsed, time};
+pub(crate) use conflicts::Kept;
+pub(crate) use detail::{Detail, DetailKey, Fate, Sums, Times};
 pub(crate) use gateways::live_since;
 pub(crate) use invoices::NewCharge;
 pub(crate) use keys::NewKey;
@@ -41,10 +49,12 @@ pub(crate) use leases::{LeaseOf, LeaseRow, Recalled};
 use ledger::{Catalogs, Identity};
 pub(crate) use open::connect;
 pub(crate) use overrides::OwnRow;
-pub(crate) use periods::{Counters, PeriodRow};
+pub(crate) use periods::PeriodRow;
 pub(crate) use rates::{BucketRow, Spent};
-pub(crate) use rows::{Cursor, Kept};
+pub(crate) use rows::Cursor;
+pub(crate) use slots::Counters;
 pub(crate) use subscriptions::SubscriptionRow;
+pub(crate) use unaccounted::BootLife;
 
 /// The ledger's database and secrets.
 pub struct Store {
@@ -57,10 +67,10 @@ impl Store {
     /// Runs many requests in one transaction; their answers are delivered once it is committed,
     /// and cannot be before. If the commit fails, each is answered `unavailable` and nothing was
     /// changed.
-    pub fn commit<'a>(&mut self, fill: impl FnOnce(&mut Batch<'_, 'a>)) {
+    pub fn commit<'a>(&mut self, fill: impl FnOnce(&mut Batch<'_, 'a>)) -> Committed {
         let mut batch = Batch::begin(&self.connection, &self.identity, &mut self.catalogs);
         fill(&mut batch);
-        batch.finish();
+        batch.finish()
     }
 }
 

@@ -21,7 +21,7 @@ pub const SECRET_FILE: &str = "secret";
 pub const OPERATOR_TOKEN_FILE: &str = "operator.token";
 
 /// Statements kept prepared; more than there are.
-const STATEMENT_CACHE: usize = 256;
+pub(super) const STATEMENT_CACHE: usize = 256;
 
 /// Chance for what does not exist yet; unused when everything does.
 #[derive(Clone, Copy)]
@@ -248,7 +248,7 @@ pub(crate) fn connect(path: &Path) -> Result<Connection, OpenError> {
 }
 
 /// One process, every commit on the disk before it is answered, references that hold.
-fn configure(connection: &Connection) -> Result<(), rusqlite::Error> {
+pub(super) fn configure(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.busy_timeout(std::time::Duration::ZERO)?;
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -417,7 +417,7 @@ mod tests {
                 let connection = Connection::open(path.join(DATABASE_FILE)).unwrap();
                 connection.pragma_update(None, "user_version", 99).unwrap();
             },
-            "the ledger in DIR/ledger.db has schema 99, this program knows 2: use a newer one",
+            "the ledger in DIR/ledger.db has schema 99, this program knows 3: use a newer one",
         );
         check(
             &|path| fs::write(path.join(DATABASE_FILE), "not a database, but long enough").unwrap(),

@@ -1,9 +1,8 @@
-//! Billing periods with their bounds, and the counters in them.
+//! Billing periods with their bounds.
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, Rows};
-use tollgate_pricing::id::{BootId, SubscriptionId};
-use tollgate_pricing::sync::{Meters, Slot};
+use rusqlite::{OptionalExtension, Row};
+use tollgate_pricing::id::SubscriptionId;
 
 use super::{Ledger, StoreError, column};
 
@@ -20,55 +19,6 @@ pub(crate) struct PeriodRow {
     pub(crate) closed: Option<Timestamp>,
     /// Calls on invoices so far.
     pub(crate) billed: u64,
-}
-
-/// Counters added up.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) admitted: u64,
-    pub(crate) billable: u64,
-    pub(crate) waived: u64,
-}
-
-/// Where sums end.
-const MAX_SUM: u64 = i64::MAX.unsigned_abs();
-
-impl Counters {
-    /// Adds up rows of admitted, billable, waived. Here: SQLite's sum fails past 63 bits, and takes
-    /// the statement with it.
-    fn sum(mut rows: Rows<'_>) -> Result<Self, StoreError> {
-        let mut sum = Self::default();
-        while let Some(row) = rows.next()? {
-            let slot = Self { admitted: row.get(0)?, billable: row.get(1)?, waived: row.get(2)? };
-            sum = sum.plus(slot);
-        }
-        Ok(sum)
-    }
-
-    /// Both together, up to where sums end.
-    pub(crate) fn plus(self, other: Self) -> Self {
-        let add = |sum: u64, more: u64| sum.saturating_add(more).min(MAX_SUM);
-        Self {
-            admitted: add(self.admitted, other.admitted),
-            billable: add(self.billable, other.billable),
-            waived: add(self.waived, other.waived),
-        }
-    }
-
-    /// Whether no more calls were settled than admitted.
-    pub(crate) fn are_possible(self) -> bool {
-        self.billable.saturating_add(self.waived) <= self.admitted
-    }
-
-    /// Whether these are what was counted, and not where sums end.
-    pub(crate) fn are_exact(self) -> bool {
-        self.admitted < MAX_SUM
-    }
-
-    /// Calls that are not settled.
-    pub(crate) fn open(self) -> u64 {
-        self.admitted.saturating_sub(self.billable).saturating_sub(self.waived)
-    }
 }
 
 const COLUMNS: &str = "subscription, number, start_ms, end_ms, product, catalog, closed_ms, billed";
@@ -266,92 +216,5 @@ impl Ledger<'_> {
         )?
         .execute((row.subscription.0, row.number, billed))?;
         Ok(())
-    }
-
-    /// A slot as it is stored.
-    pub(crate) fn slot(
-        &self,
-        boot: BootId,
-        subscription: SubscriptionId,
-        number: u32,
-    ) -> Result<Option<Slot>, StoreError> {
-        let mut statement = self.sql(
-            "SELECT number, period, admitted, billable, waived FROM slots
-             WHERE boot = ?1 AND subscription = ?2 AND number = ?3",
-        )?;
-        Ok(statement
-            .query_row((boot.0, subscription.0, number), |row| {
-                Ok(Slot {
-                    number: row.get(0)?,
-                    period: row.get(1)?,
-                    admitted: row.get(2)?,
-                    billable: row.get(3)?,
-                    waived: row.get(4)?,
-                    meters: Meters::default(),
-                })
-            })
-            .optional()?)
-    }
-
-    /// Writes a slot, and marks its period as late if that was billed without these calls.
-    pub(crate) fn store_slot(
-        &mut self,
-        boot: BootId,
-        subscription: SubscriptionId,
-        slot: &Slot,
-    ) -> Result<(), StoreError> {
-        // Admitted and waived calls are not billed. What was closed before it began never is.
-        self.sql(
-            "UPDATE periods SET late = 1
-             WHERE subscription = ?1 AND number = ?2 AND late = 0 AND closed_ms > start_ms
-               AND ?5 > coalesce((SELECT billable FROM slots
-                   WHERE boot = ?3 AND subscription = ?1 AND number = ?4), 0)",
-        )?
-        .execute((subscription.0, slot.period, boot.0, slot.number, slot.billable))?;
-        self.sql(
-            "INSERT INTO slots (boot, subscription, number, period, admitted, billable, waived)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-             ON CONFLICT (boot, subscription, number) DO UPDATE SET
-                 admitted = excluded.admitted, billable = excluded.billable,
-                 waived = excluded.waived",
-        )?
-        .execute((
-            boot.0,
-            subscription.0,
-            slot.number,
-            slot.period,
-            slot.admitted,
-            slot.billable,
-            slot.waived,
-        ))?;
-        Ok(())
-    }
-
-    /// A period's counters over all processes, each at most SQLite's largest integer.
-    pub(crate) fn counters(
-        &self,
-        subscription: SubscriptionId,
-        period: u32,
-    ) -> Result<Counters, StoreError> {
-        let mut statement = self.sql(
-            "SELECT admitted, billable, waived FROM slots
-             WHERE subscription = ?1 AND period = ?2",
-        )?;
-        Counters::sum(statement.query((subscription.0, period))?)
-    }
-
-    /// What the other slots of a process hold for a slot's period.
-    pub(crate) fn counters_beside(
-        &self,
-        boot: BootId,
-        subscription: SubscriptionId,
-        slot: &Slot,
-    ) -> Result<Counters, StoreError> {
-        let mut statement = self.sql(
-            "SELECT admitted, billable, waived FROM slots
-             WHERE boot = ?1 AND subscription = ?2 AND period = ?3 AND number <> ?4",
-        )?;
-        let of = (boot.0, subscription.0, slot.period, slot.number);
-        Counters::sum(statement.query(of)?)
     }
 }

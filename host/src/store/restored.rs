@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use rusqlite::OptionalExtension;
-use tollgate_pricing::id::{BootId, Hex128};
+use tollgate_pricing::id::{BootId, Hex128, SubscriptionId};
 
 use super::{Ledger, StoreError, column};
 use crate::core::hold::Restored;
@@ -26,6 +26,20 @@ impl Ledger<'_> {
                 awaited: row.get(3)?,
             }))
         })?)
+    }
+
+    /// Whether what was counted in a period may be known to a ledger that is lost.
+    pub(crate) fn began_before_restore(
+        &self,
+        subscription: SubscriptionId,
+        period: u32,
+    ) -> Result<bool, StoreError> {
+        Ok(self
+            .sql(
+                "SELECT 1 FROM periods, ledger
+                 WHERE subscription = ?1 AND number = ?2 AND start_ms < restored_ms",
+            )?
+            .exists((subscription.0, period))?)
     }
 
     /// Notes that a gateway was heard.

@@ -6,7 +6,7 @@ use tollgate_pricing::id::{Hex128, LedgerId};
 use super::StoreError;
 
 /// The schema this program writes, as SQLite's `user_version`.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 /// The one row of the table `ledger`.
 pub(super) struct LedgerRow {

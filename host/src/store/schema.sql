@@ -34,13 +34,26 @@ CREATE TABLE gateways (
 CREATE TABLE boots (
     boot             BLOB    PRIMARY KEY CHECK (length(boot) = 16),
     gateway          INTEGER NOT NULL REFERENCES gateways (id),
+    -- Both 0 of a process that never synced, and is known by what it wrote into its log.
     first_seen_ms    INTEGER NOT NULL,
     last_seen_ms     INTEGER NOT NULL,
     swept_through_ms INTEGER NOT NULL,
     -- When an operator declared it dead: what it holds is given to others.
     forgotten_ms     INTEGER,
     -- Whether a restored ledger waits for its report of everything.
-    awaited          INTEGER NOT NULL DEFAULT 0 CHECK (awaited IN (0, 1))
+    awaited          INTEGER NOT NULL DEFAULT 0 CHECK (awaited IN (0, 1)),
+    -- When it was seen to have ended.
+    ended_ms         INTEGER,
+    -- When it ended with all its usage in this ledger, by a drain's word or by the last line it
+    -- wrote into its log. Void if it synced or wrote others later.
+    accounted_ms     INTEGER,
+    -- When it wrote the newest of its other lines that came here, by its word.
+    spilled_ms       INTEGER NOT NULL DEFAULT 0,
+    -- A revision that it said it knew, and when it said so; and the newest such that it knew before
+    -- it began a sweep that was completed.
+    told_revision    INTEGER NOT NULL DEFAULT 0,
+    told_ms          INTEGER NOT NULL DEFAULT 0,
+    swept_revision   INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX boots_by_sight ON boots (last_seen_ms, gateway, swept_through_ms);
@@ -134,11 +147,30 @@ CREATE TABLE slots (
     admitted     INTEGER NOT NULL CHECK (admitted >= 0),
     billable     INTEGER NOT NULL CHECK (billable >= 0),
     waived       INTEGER NOT NULL CHECK (waived >= 0),
+    -- What the billable ones took of each meter: JSON pairs of a meter's tag and units, as sent.
+    meters       TEXT    NOT NULL,
     PRIMARY KEY (boot, subscription, number),
     FOREIGN KEY (subscription, period) REFERENCES periods (subscription, number)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX slots_by_period ON slots (subscription, period, admitted, billable, waived);
+-- Of one process among all that ever counted in the period, too: each report of a slot asks.
+CREATE INDEX slots_by_period ON slots (subscription, period, boot, admitted, billable, waived);
+
+-- Slots of subscriptions or periods that this ledger never had, as after a restore from an old
+-- backup. They are billed to nobody; one that finds its period after all moves to `slots`.
+CREATE TABLE unattributed (
+    id           INTEGER PRIMARY KEY,
+    boot         BLOB    NOT NULL REFERENCES boots (boot),
+    subscription INTEGER NOT NULL,
+    number       INTEGER NOT NULL,
+    period       INTEGER NOT NULL,
+    admitted     INTEGER NOT NULL CHECK (admitted >= 0),
+    billable     INTEGER NOT NULL CHECK (billable >= 0),
+    waived       INTEGER NOT NULL CHECK (waived >= 0),
+    meters       TEXT    NOT NULL,
+    first_ms     INTEGER NOT NULL,
+    UNIQUE (boot, subscription, number)
+) STRICT;
 
 -- Units of a limit given to one process: of a quota's period, or of a rate over the fleet (period
 -- 0). What is out is the larger of granted - returned and used - waived; over all processes it
@@ -152,6 +184,8 @@ CREATE TABLE leases (
     used         INTEGER NOT NULL,
     waived       INTEGER NOT NULL CHECK (waived BETWEEN 0 AND used),
     returned     INTEGER NOT NULL CHECK (returned BETWEEN 0 AND granted),
+    -- What was used when counters were reported beside it; asks for units tell of later calls.
+    counted      INTEGER NOT NULL DEFAULT 0 CHECK (counted BETWEEN 0 AND used),
     -- What the process is called to return: 0 nothing, 1 what it can spare, 2 all.
     recall       INTEGER NOT NULL DEFAULT 0 CHECK (recall IN (0, 1, 2)),
     -- When it last asked for units.
@@ -210,6 +244,8 @@ CREATE TABLE batches (
 -- name what this ledger does not know.
 CREATE TABLE calls (
     subscription INTEGER,
+    -- In whose counters they are; 0 of calls that were not admitted.
+    period       INTEGER NOT NULL,
     minute       INTEGER NOT NULL,
     api          TEXT,
     operation    TEXT,
@@ -219,12 +255,47 @@ CREATE TABLE calls (
     -- Why a limit or a gateway that only observes would have refused them.
     would_refuse TEXT    CHECK (would_refuse IS NULL OR outcome <> 'refused'),
     calls        INTEGER NOT NULL,
-    latency_us   INTEGER NOT NULL
+    latency_us   INTEGER NOT NULL,
+    bytes        INTEGER NOT NULL,
+    units        INTEGER NOT NULL
 ) STRICT;
 
 CREATE UNIQUE INDEX calls_alike ON calls (
-    coalesce(subscription, 0), minute, outcome, coalesce(reason, ''),
+    coalesce(subscription, 0), minute, outcome, period, coalesce(reason, ''),
     coalesce(api, ''), coalesce(operation, ''), status, coalesce(would_refuse, '')
+);
+
+-- The same calls by country and hour, where the country is known.
+CREATE TABLE places (
+    subscription INTEGER,
+    hour         INTEGER NOT NULL,
+    country      TEXT    NOT NULL CHECK (length(country) = 2),
+    status       INTEGER NOT NULL,
+    outcome      TEXT    NOT NULL CHECK (outcome IN ('billable', 'waived', 'open', 'refused')),
+    reason       TEXT    CHECK ((reason IS NOT NULL) = (outcome = 'refused')),
+    calls        INTEGER NOT NULL,
+    latency_us   INTEGER NOT NULL,
+    bytes        INTEGER NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX places_alike ON places (
+    coalesce(subscription, 0), hour, country, outcome, coalesce(reason, ''), status
+);
+
+-- How long calls took that went on to the API, by hour.
+CREATE TABLE latencies (
+    subscription INTEGER,
+    api          TEXT,
+    operation    TEXT,
+    hour         INTEGER NOT NULL,
+    min_us       INTEGER NOT NULL,
+    max_us       INTEGER NOT NULL CHECK (min_us <= max_us),
+    -- JSON pairs of a step and its count, as sent.
+    histogram    TEXT    NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX latencies_alike ON latencies (
+    coalesce(subscription, 0), hour, coalesce(api, ''), coalesce(operation, '')
 );
 
 -- Reports that contradict the ledger, kept aside for somebody to look at.
@@ -238,6 +309,8 @@ CREATE TABLE conflicts (
     problem  TEXT    NOT NULL,
     reported TEXT    NOT NULL
 ) STRICT;
+
+CREATE INDEX conflicts_by_boot ON conflicts (boot);
 
 CREATE TABLE invoices (
     year         INTEGER NOT NULL,

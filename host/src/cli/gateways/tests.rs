@@ -15,8 +15,8 @@ fn boot(number: u8, awaited: bool, units: &[u64]) -> Boot {
     };
     Boot {
         id: Hex128([number; 16]),
-        first_seen: seen,
-        last_seen: seen,
+        first_seen: Some(seen),
+        last_seen: Some(seen),
         live: false,
         awaited,
         forgotten: false,

@@ -1,6 +1,6 @@
 use jiff::Timestamp;
 use proptest::prelude::*;
-use tollgate_pricing::id::SubscriptionId;
+use tollgate_pricing::id::{SubscriptionId, Tag};
 use tollgate_pricing::sync::SyncRequest;
 
 use super::super::charges::{ChargeState, ClaimCharges, Outcome, SettleCharge};
@@ -204,6 +204,65 @@ fn late_usage_is_a_line_of_the_next_invoice() {
         let after = of(&mut world, period);
         assert_eq!((after.calls, after.total.minor()), (0, 500));
     }
+}
+
+/// Meters describe what billable calls took: those that come late for a closed period change the
+/// invoice only as much as their calls do.
+#[test]
+fn meters_come_late_without_a_price() {
+    let mut world = World::new();
+    let gateway = world.gateway("edge");
+    let id = world.subscribe("payg");
+    let sent = |billable, bytes| {
+        let mut request = slot(boot(1), id, (1, 1, billable, billable, 0));
+        assert!(request.records[0].slots[0].meters.add(Tag::of("bytes"), bytes));
+        request
+    };
+    world.sync(gateway, sent(10, 1_000));
+    world.pass(60);
+    sweep(&mut world, gateway, 1);
+    assert_eq!(told(&world.close()), "closed 1 2026-000001");
+    let books = world.dump(BOOKS);
+    assert_eq!(world.sync(gateway, sent(10, 2_000)).slots.len(), 1);
+    assert_eq!(world.dump(BOOKS), books, "no call came late");
+    assert_eq!(world.sync(gateway, sent(20, 3_000)).slots.len(), 1);
+    world.pass(60);
+    sweep(&mut world, gateway, 1);
+    assert_eq!(told(&world.close()), "closed 2 2026-000002");
+    assert_eq!(
+        shown(&world.ask(ListInvoices).unwrap()[0]),
+        "payg, calls: 0 calls, 0 x 0.15 USD per 10 calls = 0.00 USD\n\
+         payg, calls, late for period 1: 10 calls, 1 x 0.15 USD per 10 calls = 0.15 USD (adjusts 1)\n\
+         10 calls, 0.15 USD"
+    );
+    let usage = world.ask(ReadUsage { subscription: Some(id) }).unwrap();
+    assert_eq!(usage.periods[0].meters["bytes"], 3_000);
+}
+
+/// What a process counted in a period that its ledger, put back from a backup, comes to have only
+/// later: billed to nobody first, and late once it is told again.
+#[test]
+fn what_belonged_to_nobody_is_late_where_its_period_is_closed() {
+    let mut world = World::new();
+    let gateway = world.gateway("edge");
+    let id = world.subscribe("payg");
+    let ahead = slot(boot(1), id, (1, 20, 10, 10, 0));
+    assert_eq!(world.sync(gateway, ahead.clone()).slots.len(), 1);
+    world.pass(20 * 60);
+    sweep(&mut world, gateway, 1);
+    assert_eq!(told(&world.close()).split(", ").last(), Some("closed 20"));
+    assert_eq!(world.ask(ListInvoices).unwrap().len(), 0);
+    world.sync(gateway, ahead);
+    world.pass(60);
+    sweep(&mut world, gateway, 1);
+    assert_eq!(told(&world.close()), "closed 21 2026-000001");
+    assert_eq!(
+        shown(&world.ask(ListInvoices).unwrap()[0]),
+        "payg, calls: 0 calls, 0 x 0.15 USD per 10 calls = 0.00 USD\n\
+         payg, calls, late for period 20: 10 calls, 1 x 0.15 USD per 10 calls = 0.15 USD (adjusts 20)\n\
+         10 calls, 0.15 USD"
+    );
+    assert_eq!(world.dump(&["unattributed"]), "");
 }
 
 #[test]

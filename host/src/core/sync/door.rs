@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 use tollgate_pricing::gate::MAX_LIMITS;
-use tollgate_pricing::sync::{MAX_ASKS, MAX_RECORDS, MAX_SLOTS, PROTOCOL, SyncRequest};
+use tollgate_pricing::sync::{
+    MAX_ASKS, MAX_RECORDS, MAX_SLOTS, PROTOCOL, RecordReport, SyncRequest,
+};
 use tollgate_pricing::timeline::MAX_PERIODS;
 
 use super::super::Refusal;
@@ -19,10 +21,16 @@ pub(super) fn check(request: &SyncRequest) -> Result<(), Refusal> {
             found: request.protocol.to_string(),
         });
     }
-    at_most("records", request.records.len(), MAX_RECORDS)?;
+    check_records(&request.records)?;
     at_most("keys", request.keys.len(), MAX_ASKS)?;
     at_most("leases", request.leases.len(), MAX_ASKS)?;
-    for record in &request.records {
+    Ok(())
+}
+
+/// Refuses more of a report than a process has.
+pub(in crate::core) fn check_records(records: &[RecordReport]) -> Result<(), Refusal> {
+    at_most("records", records.len(), MAX_RECORDS)?;
+    for record in records {
         at_most("slots of a record", record.slots.len(), MAX_SLOTS)?;
         at_most("leases of a record", record.leases.len(), MAX_LEASES)?;
     }

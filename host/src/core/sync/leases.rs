@@ -56,12 +56,21 @@ pub(super) fn leased(
     Ok(rule.is_leased().then_some(Leased { rule, every: product.every }))
 }
 
+/// What a report of a lease comes with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Beside {
+    /// The counters of the same calls, from the same read.
+    Counters,
+    /// A question: counters follow later, if they do.
+    Question,
+}
+
 /// Merges what a process says of its lease, or says why not.
 pub(super) fn merge(
     ledger: &mut Ledger<'_>,
     boot: BootId,
     row: &SubscriptionRow,
-    report: &LeaseReport,
+    (report, beside): (&LeaseReport, Beside),
     now: Timestamp,
 ) -> Result<Result<(), String>, Refusal> {
     if let Err(problem) = check(report) {
@@ -75,6 +84,10 @@ pub(super) fn merge(
         used: before.used.max(report.used),
         waived: before.waived.max(report.waived),
         returned: before.returned.max(report.returned),
+        counted: match beside {
+            Beside::Counters => before.counted.max(report.used),
+            Beside::Question => before.counted,
+        },
         ..before
     };
     if report.granted > before.granted {
@@ -156,7 +169,7 @@ fn answered(
     let Some(row) = ledger.subscription(of.subscription)? else {
         return Ok(Answer::new(0, LeaseOutcome::Outdated));
     };
-    if let Err(problem) = merge(ledger, boot, &row, &ask.lease, now)? {
+    if let Err(problem) = merge(ledger, boot, &row, (&ask.lease, Beside::Question), now)? {
         aside::keep_lease(ledger, boot, of.subscription, &ask.lease, &problem, now)?;
         return Ok(Answer::new(0, LeaseOutcome::Outdated));
     }

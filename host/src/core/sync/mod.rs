@@ -17,14 +17,14 @@ use crate::store::Ledger;
 
 mod aside;
 mod changes;
-mod door;
+pub(super) mod door;
 mod grant;
 mod leases;
 mod quotas;
 mod rates;
 mod recall;
-mod records;
-mod rows;
+pub(super) mod records;
+pub(super) mod rows;
 mod state;
 
 /// Follows the host's clock, which jumped: nothing leaves a rate's window early.
@@ -77,7 +77,7 @@ impl Request for Sync {
             return Ok(answer);
         }
         let swept = door::swept(&request, answer.epoch, now);
-        gateways::see(ledger, request.boot, self.gateway, now, swept)?;
+        gateways::see(ledger, self.gateway, &request, now, swept)?;
 
         // Counters before leases: what is returned here can be granted again below.
         if let Some(batch) = &request.rows {

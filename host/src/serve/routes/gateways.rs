@@ -6,10 +6,10 @@ use axum::http::StatusCode;
 
 use crate::clock;
 use crate::core::gateways::{
-    AddGateway, ForgetBoots, Forgotten, Gateway, GatewayAdded, ListGateways, ReleaseGateways,
-    Released,
+    AddGateway, EndBoot, Ended, ForgetBoots, Forgotten, Gateway, GatewayAdded, ListGateways,
+    ReleaseGateways, Released,
 };
-use crate::serve::body::{Forget, NewGateway};
+use crate::serve::body::{EndedBoot, Forget, NewGateway};
 use crate::serve::extract::{Bearer, Body};
 use crate::serve::host::Host;
 use crate::serve::problem::Problem;
@@ -41,6 +41,15 @@ pub(super) async fn forget(
     Body(Forget { gateway, boot, dry_run }): Body<Forget>,
 ) -> Result<Json<Forgotten>, Problem> {
     host.operator(token, ForgetBoots { gateway, boot, dry_run }).await.map(Json)
+}
+
+/// `POST …/ended`: a process was seen to end.
+pub(super) async fn ended(
+    State(host): State<Host>,
+    Bearer(token): Bearer,
+    Body(EndedBoot { boot, delivered }): Body<EndedBoot>,
+) -> Result<Json<Ended>, Problem> {
+    host.operator(token, EndBoot { boot, delivered }).await.map(Json)
 }
 
 /// `POST …/release`: a restored ledger waits no more.

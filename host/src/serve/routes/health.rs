@@ -18,6 +18,8 @@ pub(super) struct HostHealth {
     /// The ledger.
     #[serde(flatten)]
     ledger: Health,
+    /// Why the ledger cannot be written: nothing is acknowledged, and gateways keep what they have.
+    ledger_error: Option<String>,
     /// Why the catalog's file is not what is in force.
     catalog_error: Option<String>,
     /// Billing periods that ended and wait to be closed.
@@ -37,14 +39,18 @@ enum Status {
 pub(super) async fn health(State(host): State<Host>) -> Result<Json<HostHealth>, Problem> {
     let ledger = host.writer.ask(ReadHealth).await?;
     let seen = host.seen();
-    let attention = seen.catalog_error.is_some()
+    let ledger_error = host.writer.trouble();
+    let attention = ledger_error.is_some()
+        || seen.catalog_error.is_some()
         || seen.periods_unpriced > 0
         || ledger.conflicts > 0
+        || ledger.unattributed > 0
         || ledger.stuck_charges > 0
         || ledger.rejected_charges > 0;
     Ok(Json(HostHealth {
         status: if attention { Status::Attention } else { Status::Ok },
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        ledger_error,
         catalog_error: seen.catalog_error.clone(),
         periods_waiting: seen.periods_waiting,
         periods_unpriced: seen.periods_unpriced,

@@ -10,8 +10,10 @@ mod gateways;
 mod health;
 mod invoices;
 mod keys;
+mod spills;
 mod subscriptions;
 mod sync;
+mod unaccounted;
 mod usage;
 
 use axum::Router;
@@ -31,10 +33,12 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 /// All paths.
 pub(super) fn router(host: Host) -> Router {
     let sync = post(sync::sync).layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES));
+    let spills = post(spills::ingest).layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES));
     Router::new()
         .route("/healthz", get(health::health))
         .route("/v1/gateways", get(gateways::list).post(gateways::add))
         .route("/v1/gateways/forget", post(gateways::forget))
+        .route("/v1/gateways/ended", post(gateways::ended))
         .route("/v1/gateways/release", post(gateways::release))
         .route("/v1/backup", post(backup::backup))
         .route("/v1/subscriptions", get(subscriptions::list).post(subscriptions::add))
@@ -52,6 +56,7 @@ pub(super) fn router(host: Host) -> Router {
         .route("/v1/keys/{id}", delete(keys::revoke))
         .route("/v1/keys/{id}/rotate", post(keys::rotate))
         .route("/v1/usage", get(usage::usage))
+        .route("/v1/usage/unaccounted", get(unaccounted::unaccounted))
         .route("/v1/close", post(close::close))
         .route("/v1/invoices", get(invoices::list))
         .route("/v1/invoices/{number}", get(invoices::one))
@@ -59,6 +64,7 @@ pub(super) fn router(host: Host) -> Router {
         .route("/v1/charges", get(charges::list))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .route(SYNC_PATH, sync)
+        .route("/v1/spills", spills)
         .fallback(|| async { Problem::no_path() })
         .method_not_allowed_fallback(|| async {
             Problem::new(

@@ -120,7 +120,7 @@ fn what_is_no_copy_of_this_ledger_is_refused_and_changes_nothing() {
             let connection = Connection::open(path.join("copy.db")).unwrap();
             connection.pragma_update(None, "user_version", 1).unwrap();
         },
-        "the ledger in DIR/copy.db has schema 1, this program knows 2",
+        "the ledger in DIR/copy.db has schema 1, this program knows 3",
     );
     check(
         &|path| {
