@@ -1,5 +1,5 @@
 //! VMs of one process that really meet in shared data: every order of their hostcalls, in cases
-//! small enough to play them all. Larger ones are played by chance, in [`crate::seeds`].
+//! small enough to play them all. Larger ones are played by chance, in [`crate::simulator`].
 
 use std::time::Duration;
 

@@ -16,7 +16,7 @@ mod gate;
 mod harness;
 mod interleave;
 mod meter;
-mod seeds;
+mod simulator;
 mod sync;
 mod tidy;
 mod wasm;

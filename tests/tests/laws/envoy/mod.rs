@@ -1,7 +1,14 @@
 //! The same plugin file in a real Envoy with two workers, before the real host.
 
+mod bytes;
+mod country;
+mod ends;
+mod leaver;
+mod log;
+mod maxmind;
 mod site;
 mod smoke;
+mod upstream;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Once;
 use std::time::Duration;
 
@@ -36,6 +37,23 @@ pub(super) struct Site {
     pub(super) directory: StateDir,
 }
 
+/// How a gateway differs from the plain one.
+pub(super) struct Setup<'a> {
+    pub(super) catalog: &'a str,
+    /// More words to `tollgate envoy-config`.
+    pub(super) words: &'a [&'a str],
+    /// Another API than the sample one.
+    pub(super) upstream: Option<SocketAddr>,
+    /// What an operator changes by hand in that configuration. Also told the site's directory.
+    pub(super) edit: &'a dyn Fn(String, &Path) -> String,
+}
+
+impl Default for Setup<'_> {
+    fn default() -> Self {
+        Self { catalog: CATALOG, words: &[], upstream: None, edit: &|text, _| text }
+    }
+}
+
 /// A subscription, as `tollgate subscriptions add` prints it.
 pub(super) struct Subscriber {
     pub(super) id: String,
@@ -53,7 +71,7 @@ pub(super) struct Used {
 }
 
 /// The Envoy to run; which one it is, whoever runs the tests is told once.
-fn installation() -> &'static Installation {
+pub(super) fn installation() -> &'static Installation {
     static TOLD: Once = Once::new();
     let found = envoy::find().unwrap_or_else(|error| panic!("{error}"));
     // Not `println`, which is shown for failing tests only.
@@ -66,23 +84,23 @@ fn installation() -> &'static Installation {
 impl Site {
     /// A gateway with a token of its own.
     pub(super) fn start() -> Self {
-        Self::start_with(|added| added.token.reveal().to_owned())
+        Self::start_as(&Setup::default())
     }
 
     /// The same, with the token that `token` makes of it.
     pub(super) fn start_with(token: impl FnOnce(&GatewayAdded) -> String) -> Self {
-        Self::start_as(CATALOG, &[], token)
+        Self::begin(&Setup::default(), token)
     }
 
-    /// The same before another catalog, with more words to `tollgate envoy-config`.
-    pub(super) fn start_as(
-        catalog_text: &str,
-        more: &[&str],
-        token: impl FnOnce(&GatewayAdded) -> String,
-    ) -> Self {
+    /// The same, set up otherwise.
+    pub(super) fn start_as(setup: &Setup<'_>) -> Self {
+        Self::begin(setup, |added| added.token.reveal().to_owned())
+    }
+
+    fn begin(setup: &Setup<'_>, token: impl FnOnce(&GatewayAdded) -> String) -> Self {
         let directory = StateDir::new("laws").unwrap();
         let catalog = directory.join("catalog.yaml");
-        fs::write(&catalog, catalog_text).unwrap();
+        fs::write(&catalog, setup.catalog).unwrap();
         let api = SampleApi::start().unwrap();
         let program = build::host().unwrap_or_else(|error| panic!("{error}"));
         let data = directory.join("data");
@@ -97,7 +115,7 @@ impl Site {
                     "--plugin",
                     &plugin.to_string_lossy(),
                     "--upstream",
-                    &api.address().to_string(),
+                    &setup.upstream.unwrap_or(api.address()).to_string(),
                     "--host-address",
                     &host.address().to_string(),
                     "--listen",
@@ -105,12 +123,13 @@ impl Site {
                     "--admin",
                     &FREE_PORT.to_string(),
                 ],
-                more,
+                setup.words,
             ]
             .concat(),
         );
         let file = directory.join("envoy.yaml");
-        fs::write(&file, configuration.unwrap()).unwrap();
+        let configuration = (setup.edit)(configuration.unwrap(), directory.path());
+        fs::write(&file, configuration).unwrap();
         let envoy = Envoy::start(installation(), &file, &token(&added), directory.path())
             .unwrap_or_else(|error| panic!("{error}"));
         Self { envoy, host, api, directory }

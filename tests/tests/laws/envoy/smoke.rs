@@ -3,14 +3,14 @@
 use hyper::Response;
 use tollgate_tests::sample_api::{BYTES, KEEP, SIGNATURE, UNITS};
 
-use super::site::{Site, Subscriber};
+use super::site::{Setup, Site, Subscriber};
 
 const CATALOG: &str = include_str!("smoke.yaml");
 /// More than any of these quotas lets pass, with calls that were not counted yet when the next came.
 const ENOUGH: usize = 30;
 
 fn start(more: &[&str]) -> Site {
-    Site::start_as(CATALOG, more, |added| added.token.reveal().to_owned())
+    Site::start_as(&Setup { catalog: CATALOG, words: more, ..Setup::default() })
 }
 
 /// Answers of the API; the gate's own have no signature.

@@ -59,6 +59,15 @@ pub(crate) struct Tick {
     pub(crate) due: Duration,
 }
 
+/// A root context: one configuration of the plugin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Root {
+    pub(crate) id: u32,
+    pub(crate) tick: Option<Tick>,
+    /// No new stream is its, and it is done when its streams have ended.
+    pub(crate) retires: bool,
+}
+
 /// What one VM's host functions know.
 #[derive(Debug)]
 pub(crate) struct Inside {
@@ -67,9 +76,8 @@ pub(crate) struct Inside {
     pub(crate) vm: usize,
     pub(crate) life: u32,
     pub(crate) root_id: String,
-    /// The root context, once it is made, and its tick.
-    pub(crate) root: u32,
-    pub(crate) tick: Option<Tick>,
+    /// Root contexts, newest last.
+    pub(crate) roots: Vec<Root>,
     pub(crate) streams: BTreeMap<u32, State>,
     /// The context that a callback runs in, and the one it may have chosen instead.
     pub(crate) current: u32,
@@ -101,8 +109,7 @@ impl Inside {
             vm,
             life,
             root_id: root_id.to_owned(),
-            root: 0,
-            tick: None,
+            roots: Vec::new(),
             streams: BTreeMap::new(),
             current: 0,
             effective: None,
@@ -129,6 +136,18 @@ impl Inside {
     /// The context that hostcalls act on.
     pub(crate) fn context(&self) -> u32 {
         self.effective.unwrap_or(self.current)
+    }
+
+    /// The root of the context that hostcalls act on; 0 before there is one.
+    pub(crate) fn root(&self) -> u32 {
+        let context = self.context();
+        let of_stream = self.streams.get(&context).map(|stream| stream.root);
+        of_stream.unwrap_or(context)
+    }
+
+    /// Whether a root of this number lives.
+    pub(crate) fn has_root(&self, root: u32) -> bool {
+        self.roots.iter().any(|known| known.id == root)
     }
 
     /// The stream that hostcalls act on; none in a root context.

@@ -60,6 +60,49 @@ impl Process {
         self.workers[vm] = Worker::Here(self.new_vm(vm));
     }
 
+    /// Updates the code of the plugin: each worker gets a new VM, and the old one lives as long as
+    /// its streams, under its old number.
+    pub(crate) fn update_code(&mut self) {
+        for vm in 0..self.workers.len() {
+            if self.vm(vm).is_open() {
+                let new = self.new_vm(self.workers.len());
+                self.workers.push(Worker::Here(new));
+                self.vm(vm).retire();
+            }
+        }
+    }
+
+    /// Whether a worker takes new calls, now or when its VM is loaded again.
+    pub(crate) fn is_open_for_calls(&self, vm: usize) -> bool {
+        self.workers[vm].here().is_none_or(|vm| !vm.is_retired())
+    }
+
+    /// Updates the configuration of the plugin.
+    pub(crate) fn update_configuration(&mut self) {
+        for vm in self.workers.iter_mut().filter_map(Worker::here_mut) {
+            if vm.is_open() {
+                vm.reconfigure();
+            }
+        }
+    }
+
+    /// Ends as at SIGTERM: worker by worker streams are reset, then roots are done.
+    pub(crate) fn stop(&mut self) {
+        for vm in self.workers.iter_mut().filter_map(Worker::here_mut) {
+            vm.stop();
+        }
+    }
+
+    /// How many values there are in shared data, and the bytes of the largest.
+    pub(crate) fn shared_sizes(&self) -> (usize, usize) {
+        self.shared.lock().data.sizes()
+    }
+
+    /// A metric's value.
+    pub(crate) fn metric(&self, name: &str) -> Option<u64> {
+        self.shared.lock().metrics.read(name)
+    }
+
     /// What the clocks show.
     pub(crate) fn clock(&self) -> Clock {
         self.shared.lock().clock
@@ -148,9 +191,9 @@ impl Process {
         outside.data.get(key).map(|(value, _)| value.to_vec())
     }
 
-    /// How often its VMs have written shared data.
-    pub(crate) fn writes(&self) -> u32 {
-        self.shared.lock().data.writes()
+    /// How often its VMs have written shared data, but keys that end so.
+    pub(crate) fn writes_but(&self, end: &str) -> u64 {
+        self.shared.lock().data.writes_but(end)
     }
 
     /// Whether any VM has written shared data or called anyone.

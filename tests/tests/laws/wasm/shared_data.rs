@@ -13,6 +13,7 @@ use super::Status;
 pub(crate) struct SharedData {
     values: HashMap<Vec<u8>, (Vec<u8>, u32)>,
     last_cas: u32,
+    writes: HashMap<Vec<u8>, u64>,
 }
 
 impl SharedData {
@@ -21,14 +22,21 @@ impl SharedData {
         self.values.get(key).map(|(value, cas)| (value.as_slice(), *cas))
     }
 
+    /// How many values there are, and the bytes of the largest.
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        let largest = self.values.values().map(|(value, _)| value.len()).max();
+        (self.values.len(), largest.unwrap_or(0))
+    }
+
     /// Whether nothing was ever written.
     pub(crate) fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// How many writes there were.
-    pub(crate) fn writes(&self) -> u32 {
-        self.last_cas
+    /// How many writes there were, but of keys that end so.
+    pub(crate) fn writes_but(&self, end: &str) -> u64 {
+        let others = self.writes.iter().filter(|(key, _)| !key.ends_with(end.as_bytes()));
+        others.map(|(_, writes)| writes).sum()
     }
 
     /// Writes a value under the rules above.
@@ -40,6 +48,7 @@ impl SharedData {
             return Status::CasMismatch;
         }
         self.last_cas = self.last_cas.wrapping_add(1).max(1);
+        *self.writes.entry(key.to_vec()).or_default() += 1;
         self.values.insert(key.to_vec(), (value.to_vec(), self.last_cas));
         Status::Ok
     }

@@ -80,7 +80,7 @@ impl Reply {
 pub(crate) enum End {
     /// An upstream answered.
     Status(u16),
-    /// Envoy answered without having chosen an upstream.
+    /// Envoy answered without a connection to an upstream.
     NoUpstream(u16),
     /// The caller went away before any answer.
     Aborted,
@@ -98,13 +98,15 @@ pub(crate) struct Measured {
 /// What the VM's host knows of a stream.
 #[derive(Debug)]
 pub(crate) struct State {
+    /// The root context it belongs to.
+    pub(crate) root: u32,
     pub(crate) headers: Pairs,
     pub(crate) progress: Progress,
     /// Asked for during a callback, carried out after it.
     pub(crate) reply: Option<Reply>,
     /// The status that callers got, known once there is an answer.
     pub(crate) status: Option<u32>,
-    /// Whether an upstream was chosen.
+    /// Whether there was a connection to an upstream.
     pub(crate) upstream: bool,
     /// Headers can no longer be changed: the stream is being logged.
     pub(crate) logging: bool,
@@ -115,8 +117,9 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(headers: Pairs, progress: Progress) -> Self {
+    pub(crate) fn new(root: u32, headers: Pairs, progress: Progress) -> Self {
         Self {
+            root,
             headers,
             progress,
             reply: None,
@@ -140,7 +143,7 @@ impl State {
             "request.total_size" => Some(request.to_le_bytes().to_vec()),
             "response.total_size" => Some(response.to_le_bytes().to_vec()),
             "response.code" => Some(u64::from(self.status?).to_le_bytes().to_vec()),
-            "upstream.address" if self.upstream => Some(b"127.0.0.1:8081".to_vec()),
+            "upstream.local_address" if self.upstream => Some(b"127.0.0.1:8081".to_vec()),
             _ => None,
         }
     }

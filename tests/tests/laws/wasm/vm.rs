@@ -6,7 +6,7 @@ use std::time::Duration;
 use wasmtime::{Instance, Store, WasmParams, WasmResults};
 
 use super::away::{Baton, Work};
-use super::inside::{Injected, Inside, Tick};
+use super::inside::{Injected, Inside, Root, Tick};
 use super::stream::State;
 use super::{Answer, Call, Code, End, Measured, Progress, Reply, Request, Stream};
 
@@ -23,24 +23,118 @@ pub(crate) struct Vm {
     last_context: u32,
     /// How streams ended that the VM no longer knows.
     ended: BTreeMap<Stream, Progress>,
+    /// Another VM takes its calls; and it is over, for its last one has ended.
+    is_retired: bool,
+    is_over: bool,
 }
 
 impl Vm {
     /// Instantiates, and runs what Envoy runs before the first request.
     pub(super) fn start(code: &Code, inside: Inside) -> Self {
-        let configuration = inside.shared.lock().vm_configuration.len();
-        let configuration = u32::try_from(configuration).expect("configurations are small");
         let mut store = Store::new(code.engine(), inside);
         let instance = code.ready().instantiate(&mut store).expect("a linked module instantiates");
-        let mut vm = Self { store, instance, alive: true, last_context: 0, ended: BTreeMap::new() };
+        let mut vm = Self {
+            store,
+            instance,
+            alive: true,
+            last_context: 0,
+            ended: BTreeMap::new(),
+            is_retired: false,
+            is_over: false,
+        };
         vm.call::<_, ()>(0, "_initialize", ());
-        let root = vm.create_context(0);
-        vm.store.data_mut().root = root;
-        let started = vm.call(root, "proxy_on_vm_start", (root, configuration));
-        assert_ne!(started, Some(0), "the plugin refused its VM configuration");
-        let configured = vm.call(root, "proxy_on_configure", (root, 0));
-        assert_ne!(configured, Some(0), "the plugin refused its configuration");
+        vm.begin_root();
         vm
+    }
+
+    /// Makes a root context, whose streams the next ones are.
+    fn begin_root(&mut self) {
+        let configuration = self.store.data().shared.lock().vm_configuration.len();
+        let configuration = u32::try_from(configuration).expect("configurations are small");
+        let id = self.last_context + 1;
+        self.store.data_mut().roots.push(Root { id, tick: None, retires: false });
+        assert_eq!(self.create_context(0), id);
+        let started = self.call(id, "proxy_on_vm_start", (id, configuration));
+        assert_ne!(started, Some(0), "the plugin refused its VM configuration");
+        let configured = self.call(id, "proxy_on_configure", (id, 0));
+        assert_ne!(configured, Some(0), "the plugin refused its configuration");
+    }
+
+    /// Updates the plugin's configuration, as Envoy does: a new root in the same VM, while the old
+    /// one lives as long as its streams.
+    pub(super) fn reconfigure(&mut self) {
+        self.retire_roots();
+        self.begin_root();
+        self.end_roots();
+    }
+
+    /// Its roots are done when their streams have ended; the VM with the last of them.
+    pub(super) fn retire(&mut self) {
+        self.is_retired = true;
+        self.retire_roots();
+        self.end_roots();
+    }
+
+    /// Its process ends: streams are reset and logged, then the roots are done.
+    pub(super) fn stop(&mut self) {
+        let streams: Vec<u32> = self.store.data().streams.keys().copied().collect();
+        for stream in streams {
+            self.finish(Stream(stream), End::Aborted);
+        }
+        self.retire();
+    }
+
+    /// Whether it is alive and has a root that takes new streams.
+    pub(crate) fn is_open(&self) -> bool {
+        self.alive && self.store.data().roots.iter().any(|root| !root.retires)
+    }
+
+    /// Whether another VM has taken its place, or none will.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.is_retired
+    }
+
+    /// Whether its last root is done: it did not trap.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Bytes of its linear memory.
+    pub(crate) fn memory_bytes(&mut self) -> usize {
+        let memory = self.instance.get_memory(&mut self.store, "memory");
+        memory.map_or(0, |memory| memory.data_size(&self.store))
+    }
+
+    fn retire_roots(&mut self) {
+        for root in &mut self.store.data_mut().roots {
+            root.retires = true;
+        }
+    }
+
+    fn end_roots(&mut self) {
+        let inside = self.store.data();
+        let has_streams = |root: u32| inside.streams.values().any(|stream| stream.root == root);
+        let over = inside.roots.iter().filter(|root| root.retires && !has_streams(root.id));
+        let over: Vec<u32> = over.map(|root| root.id).collect();
+        for root in over {
+            self.call::<_, u32>(root, "proxy_on_done", root);
+            let inside = self.store.data_mut();
+            inside.roots.retain(|known| known.id != root);
+            let (vm, life) = (inside.vm, inside.life);
+            // Nobody hears of the end of its calls.
+            let mut outside = inside.shared.lock();
+            outside
+                .calls
+                .under_way
+                .retain(|call| (call.vm, call.life, call.root) != (vm, life, root));
+            drop(outside);
+            if !self.store.data().roots.is_empty() {
+                self.call::<_, ()>(root, "proxy_on_delete", root);
+            }
+        }
+        if self.alive && self.store.data().roots.is_empty() {
+            (self.alive, self.is_over) = (false, true);
+        }
     }
 
     /// Whether it has not trapped.
@@ -145,26 +239,37 @@ impl Vm {
 
     /// When the root context's tick is due, on the monotonic clock.
     pub(super) fn tick_due(&self) -> Option<Duration> {
-        self.store.data().tick.filter(|_| self.alive).map(|tick| tick.due)
+        let ticks = self.store.data().roots.iter().filter_map(|root| root.tick);
+        ticks.map(|tick| tick.due).min().filter(|_| self.alive)
     }
 
     /// Envoy sets the timer again when the callback has returned.
     pub(super) fn tick(&mut self) {
-        let root = self.store.data().root;
-        self.call::<_, ()>(root, "proxy_on_tick", root);
-        let inside = self.store.data_mut();
-        let now = inside.shared.lock().clock.monotonic;
-        if let Some(Tick { every, due }) = &mut inside.tick {
-            *due = now + *every;
+        let now = self.store.data().shared.lock().clock.monotonic;
+        let roots = self.store.data().roots.clone();
+        let is_due = |root: &&Root| root.tick.is_some_and(|tick| tick.due <= now);
+        let mut due: Vec<u32> = roots.iter().filter(is_due).map(|root| root.id).collect();
+        if due.is_empty() {
+            due.extend(roots.last().map(|root| root.id));
         }
-        self.end_answered();
+        for root in due {
+            self.call::<_, ()>(root, "proxy_on_tick", root);
+            let inside = self.store.data_mut();
+            let now = inside.shared.lock().clock.monotonic;
+            for known in inside.roots.iter_mut().filter(|known| known.id == root) {
+                if let Some(Tick { every, due }) = &mut known.tick {
+                    *due = now + *every;
+                }
+            }
+            self.end_answered();
+        }
     }
 
     /// Delivers the end of a call that this life of this VM sent.
     pub(super) fn answer(&mut self, call: &Call, answer: Answer) {
         let count = |length: usize| u32::try_from(length).expect("answers are small");
         let (headers, body) = (count(answer.headers.len()), count(answer.body.len()));
-        if self.store.data().life != call.life {
+        if self.store.data().life != call.life || !self.store.data().has_root(call.root) {
             return;
         }
         self.store.data_mut().answer = Some(answer);
@@ -176,13 +281,13 @@ impl Vm {
 
     fn open(&mut self, request: Request, progress: Progress) -> Stream {
         let stream = self.next_stream();
+        let root = self.store.data().roots.last().map_or(0, |root| root.id);
         if self.alive {
-            let state = State::new(request.headers, progress);
+            let state = State::new(root, request.headers, progress);
             self.store.data_mut().streams.insert(stream.0, state);
         } else {
             self.ended.insert(stream, Progress::Died);
         }
-        let root = self.store.data().root;
         assert_eq!(self.create_context(root), stream.0);
         stream
     }
@@ -222,6 +327,7 @@ impl Vm {
         if let Some(state) = self.store.data_mut().streams.remove(&stream.0) {
             self.ended.insert(stream, state.progress);
         }
+        self.end_roots();
     }
 
     /// Calls an export, if the module has it and the VM lives.

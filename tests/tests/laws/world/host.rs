@@ -1,19 +1,25 @@
 //! The real core, on a ledger in memory and the world's clock.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use tollgate_host::clock::Steady;
 use tollgate_host::core::catalog::LoadCatalog;
 use tollgate_host::core::gateways::AddGateway;
 use tollgate_host::core::id::KeyId;
+use tollgate_host::core::restore::Restore;
 use tollgate_host::core::secret::{AsGateway, Clear};
 use tollgate_host::core::subscriptions::AddSubscription;
+use tollgate_host::core::sync::FollowClock;
+use tollgate_host::core::usage::{PeriodState, ReadUsage};
 use tollgate_host::core::{Kind, Refusal, Request, apply};
-use tollgate_host::store::{Birth, Store};
+use tollgate_host::store::{Batch, Birth, Store};
 use tollgate_pricing::id::SubscriptionId;
-use tollgate_pricing::sync::SyncRequest;
+use tollgate_pricing::sync::{SyncAnswer, SyncRequest};
 
+use crate::simulator::Memory;
 use crate::wasm::{self, Answer, Random};
 
 /// A subscription somebody has just made.
@@ -34,6 +40,16 @@ impl Subscribed {
 /// A ledger, and who may report to it.
 pub(crate) struct Host {
     store: Store,
+    /// What it tells the time by, when it last did, and how far its machine's clock is off.
+    steady: Steady,
+    told: Duration,
+    off: SignedDuration,
+    /// It is not there until then.
+    away_until: Duration,
+    /// The next requests are done, and it dies before they are committed.
+    dies: bool,
+    /// What it remembers if it is wrong on purpose.
+    pub(crate) memory: Memory,
     pub(crate) gateway_token: String,
     /// Whose the keys are that were made here.
     owners: BTreeMap<String, SubscriptionId>,
@@ -45,6 +61,12 @@ impl Host {
         let birth = Birth { ledger: [1; 16], secret: [2; 32], operator: [3; 16] };
         let mut host = Self {
             store: Store::in_memory(birth).expect("a ledger"),
+            steady: Steady::starting_at(timestamp(now)),
+            told: now,
+            off: SignedDuration::ZERO,
+            away_until: Duration::ZERO,
+            dies: false,
+            memory: Memory::default(),
             gateway_token: String::new(),
             owners: BTreeMap::new(),
             made: 0,
@@ -86,27 +108,115 @@ impl Host {
         request: R,
         now: Duration,
     ) -> Result<R::Answer, Refusal> {
-        apply(&mut self.store, timestamp(now), request)
+        let now = self.time(now);
+        apply(&mut self.store, now, request)
     }
 
     /// One POST to the sync endpoint, as the edge answers it.
-    pub(super) fn sync(&mut self, token: &str, request: SyncRequest, now: Duration) -> Answer {
-        let token = Clear::new(token.to_owned());
-        match apply(&mut self.store, timestamp(now), AsGateway { token, request }) {
-            Ok(answer) => Answer::json(200, serde_json::to_vec(&answer).expect("JSON")),
-            Err(refusal) => {
-                let status = match refusal.kind() {
-                    Kind::Unauthenticated => 401,
-                    Kind::Forbidden => 403,
-                    Kind::NotFound => 404,
-                    Kind::Conflict => 409,
-                    Kind::Invalid => 422,
-                    Kind::Unavailable => 503,
-                    Kind::Damaged => 500,
-                };
-                Answer::json(status, refusal.to_string())
-            }
+    pub(crate) fn sync(&mut self, token: &str, request: SyncRequest, now: Duration) -> Answer {
+        let answer = self.syncs(vec![(token.to_owned(), request)], now).pop().flatten();
+        answer.expect("a host that lives")
+    }
+
+    /// POSTs to the sync endpoint that share a commit; none is answered if that fails.
+    pub(super) fn syncs(
+        &mut self,
+        requests: Vec<(String, SyncRequest)>,
+        now: Duration,
+    ) -> Vec<Option<Answer>> {
+        let now = self.time(now);
+        let answers = RefCell::new(vec![None; requests.len()]);
+        if std::mem::take(&mut self.dies) {
+            let died = self.store.die_before_commit(|batch| fill(batch, requests, now, &answers));
+            died.expect("a ledger");
+        } else {
+            self.store.commit(|batch| fill(batch, requests, now, &answers));
         }
+        answers.into_inner()
+    }
+
+    /// The same, and what it did is lost.
+    pub(crate) fn sync_in_vain(
+        &mut self,
+        token: &str,
+        request: SyncRequest,
+        now: Duration,
+    ) -> Answer {
+        let before = self.copy();
+        let answer = self.sync(token, request, now);
+        self.store = before;
+        answer
+    }
+
+    /// Billing periods that are closed.
+    pub(crate) fn closed_periods(&mut self, now: Duration) -> BTreeSet<(SubscriptionId, u32)> {
+        let periods = self.ask(ReadUsage { subscription: None }, now).periods.into_iter();
+        let closed = periods.filter(|period| period.state == PeriodState::Closed);
+        closed.map(|period| (period.subscription, period.period)).collect()
+    }
+
+    /// Does not answer for so long.
+    pub(crate) fn go_away(&mut self, now: Duration, by: Duration) {
+        self.away_until = self.away_until.max(now + by);
+    }
+
+    /// Is there again.
+    pub(crate) fn come_back(&mut self) {
+        self.away_until = Duration::ZERO;
+    }
+
+    /// Whether it is there.
+    pub(crate) fn is_up(&self, now: Duration) -> bool {
+        now >= self.away_until
+    }
+
+    /// It will die when it has done the next requests, before it commits them.
+    pub(crate) fn die_before_commit(&mut self) {
+        self.dies = true;
+    }
+
+    /// It does not die, whatever was said before.
+    pub(crate) fn live(&mut self) {
+        self.dies = false;
+    }
+
+    /// Steps the clock of its machine.
+    pub(crate) fn step_clock(&mut self, by: SignedDuration) {
+        self.off += by;
+    }
+
+    /// How far its time is off.
+    pub(crate) fn is_off(&mut self, now: Duration) -> SignedDuration {
+        self.time(now).duration_since(timestamp(now))
+    }
+
+    /// A copy of the ledger as it is.
+    pub(crate) fn copy(&self) -> Store {
+        self.store.copy().expect("a copy")
+    }
+
+    /// Puts a copy in the ledger's place, as `tollgate restore` does.
+    pub(crate) fn restore(&mut self, backup: &Store, now: Duration) {
+        let mut draft = backup.copy().expect("a copy");
+        self.steady = Steady::starting_at(self.machine(now));
+        self.told = now;
+        apply(&mut draft, self.machine(now), Restore).expect("a ledger that can be restored");
+        self.store = draft.copy().expect("a copy");
+    }
+
+    /// What its machine's clock shows.
+    fn machine(&self, now: Duration) -> Timestamp {
+        timestamp(now) + self.off
+    }
+
+    /// The ledger's time. What rates remember goes along with a clock that jumps.
+    pub(super) fn time(&mut self, now: Duration) -> Timestamp {
+        let passed = now.saturating_sub(std::mem::replace(&mut self.told, now));
+        let reading = self.steady.advance(passed, self.machine(now));
+        if let Some(by) = reading.jumped {
+            apply(&mut self.store, reading.now, FollowClock { by }).expect("it follows");
+        }
+        reading.now
     }
 
     /// Whose key a request shows; the header wins.
@@ -126,6 +236,37 @@ impl Host {
         Random(self.made).fill(&mut random);
         random
     }
+}
+
+fn fill<'a>(
+    batch: &mut Batch<'_, 'a>,
+    requests: Vec<(String, SyncRequest)>,
+    now: Timestamp,
+    answers: &'a RefCell<Vec<Option<Answer>>>,
+) {
+    for (place, (token, request)) in requests.into_iter().enumerate() {
+        let token = Clear::new(token);
+        batch.apply(now, AsGateway { token, request }, move |outcome| {
+            answers.borrow_mut()[place] = Some(as_answer(outcome));
+        });
+    }
+}
+
+fn as_answer(outcome: Result<SyncAnswer, Refusal>) -> Answer {
+    let refusal = match outcome {
+        Ok(answer) => return Answer::json(200, serde_json::to_vec(&answer).expect("JSON")),
+        Err(refusal) => refusal,
+    };
+    let status = match refusal.kind() {
+        Kind::Unauthenticated => 401,
+        Kind::Forbidden => 403,
+        Kind::NotFound => 404,
+        Kind::Conflict => 409,
+        Kind::Invalid => 422,
+        Kind::Unavailable => 503,
+        Kind::Damaged => 500,
+    };
+    Answer::json(status, refusal.to_string())
 }
 
 fn timestamp(now: Duration) -> Timestamp {

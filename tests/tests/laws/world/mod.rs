@@ -11,10 +11,16 @@ mod network;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+use tollgate_host::core::spill::{IngestSpill, Ingested};
 use tollgate_pricing::id::SubscriptionId;
+use tollgate_pricing::sync::spill::Spill;
+
+use tollgate_tests::build::BuildError;
 
 use crate::wasm::{
     Answer, Call, Clock, Code, End, Measured, Order, Process, Progress, Reply, Request, Setup,
@@ -38,10 +44,18 @@ pub(crate) const CATALOG: &str = include_str!("catalog.yaml");
 /// The plugin, as Envoy gets it.
 pub(crate) fn plugin() -> &'static Code {
     static PLUGIN: OnceLock<Code> = OnceLock::new();
-    PLUGIN.get_or_init(|| {
-        let file = tollgate_tests::build::plugin().unwrap_or_else(|error| panic!("{error}"));
-        Code::from_file(file).unwrap_or_else(|error| panic!("{}: {error:#}", file.display()))
-    })
+    PLUGIN.get_or_init(|| code(tollgate_tests::build::plugin()))
+}
+
+/// The same, with the mistakes that can be asked of it.
+fn plugin_with_faults() -> &'static Code {
+    static PLUGIN: OnceLock<Code> = OnceLock::new();
+    PLUGIN.get_or_init(|| code(tollgate_tests::build::plugin_with_faults()))
+}
+
+fn code(built: Result<&'static Path, BuildError>) -> Code {
+    let file = built.unwrap_or_else(|error| panic!("{error}"));
+    Code::from_file(file).unwrap_or_else(|error| panic!("{}: {error:#}", file.display()))
 }
 
 /// A worker: which process, which of its VMs. A plain number is a VM of the first process.
@@ -108,6 +122,8 @@ pub(crate) struct World {
     pub(crate) deaf: Option<usize>,
     /// A network with distances, instead.
     pub(crate) wire: Option<Wire>,
+    /// What the plugin is told to do wrong.
+    pub(crate) fault: Option<&'static str>,
     processes: Vec<Process>,
     /// Which life of its each process is in.
     born: Vec<u64>,
@@ -128,6 +144,7 @@ impl World {
             messages: Vec::new(),
             deaf: None,
             wire: None,
+            fault: None,
             processes: Vec::new(),
             born: Vec::new(),
             lives: 0,
@@ -174,7 +191,8 @@ impl World {
     /// A process ends as if killed, and another one starts in its place.
     pub(crate) fn restart(&mut self, number: usize) {
         let token = self.host.gateway_token.clone();
-        let vms = self.processes[number].vms();
+        let process = &mut self.processes[number];
+        let vms = (0..process.vms()).filter(|vm| process.is_open_for_calls(*vm)).count().max(1);
         self.processes[number] = self.new_process(&token, vms);
         self.born[number] = self.lives;
         // Streams of the old one have the numbers of coming ones.
@@ -183,15 +201,18 @@ impl World {
 
     fn new_process(&mut self, token: &str, vms: usize) -> Process {
         self.lives += 1;
+        let token = ("TOLLGATE_GATEWAY_TOKEN".to_owned(), token.to_owned());
+        let fault = self.fault.map(|fault| ("TOLLGATE_FAULT".to_owned(), fault.to_owned()));
+        let code = if self.fault.is_some() { plugin_with_faults() } else { plugin() };
         let setup = Setup {
             vms,
             vm_configuration: r#"{"cluster":"tollgate_host","authority":"tollgate-host"}"#.into(),
-            environment: vec![("TOLLGATE_GATEWAY_TOKEN".into(), token.into())],
+            environment: [token].into_iter().chain(fault).collect(),
             root_id: "gate".into(),
             seed: self.lives,
             clock: self.clock,
         };
-        Process::start(plugin(), setup)
+        Process::start(code, setup)
     }
 
     /// A process.
@@ -199,9 +220,24 @@ impl World {
         &mut self.processes[number]
     }
 
+    /// An operator reports what was found in a log.
+    pub(crate) fn ingest(&mut self, spill: &Spill) -> Ingested {
+        self.ask(IngestSpill { spill: spill.clone(), gateway: None })
+    }
+
     /// Since the Unix epoch.
     pub(crate) fn now(&self) -> Duration {
         self.clock.wall
+    }
+
+    /// How far the host's time is off.
+    pub(crate) fn host_off(&mut self) -> SignedDuration {
+        self.host.is_off(self.clock.wall)
+    }
+
+    /// The host's time.
+    pub(crate) fn host_time(&mut self) -> Timestamp {
+        self.host.time(self.clock.wall)
     }
 
     /// Since the machines started.
@@ -244,9 +280,10 @@ impl World {
         }
     }
 
-    /// Runs until the wall clock shows a whole minute.
+    /// Runs until the host's clock shows a whole minute.
     pub(crate) fn run_to_next_minute(&mut self) {
-        let into = Duration::from_nanos((self.clock.wall.as_nanos() % 60_000_000_000) as u64);
+        let into = self.host_time().as_nanosecond().rem_euclid(60_000_000_000);
+        let into = Duration::from_nanos(u64::try_from(into).expect("less than a minute"));
         self.run(Duration::from_mins(1) - into);
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tollgate_pricing::sync::{SYNC_PATH, SyncAnswer, SyncRequest};
 
 use super::Host;
-use crate::seeds::Wrong;
+use crate::simulator::Wrong;
 use crate::wasm::{Answer, Call};
 
 /// A way for messages to go.
@@ -54,25 +54,31 @@ pub(super) struct Delivered {
     pub(super) calls_back: bool,
 }
 
-/// A call reaches the host, which may be wrong on purpose.
+/// Calls reach the host together, which may be wrong on purpose. It answers all of them or none.
 pub(super) fn deliver(
     host: &mut Host,
-    call: &Call,
+    calls: &[&Call],
     now: Duration,
     wrong: Option<Wrong>,
-) -> Delivered {
-    let (token, request) = read(call);
-    let requests = wrong.map_or_else(|| vec![request.clone()], |wrong| wrong.requests(&request));
-    let answers = requests.into_iter().map(|request| host.sync(token, request, now));
-    let mut answer = answers.last().expect("one at least");
-    let Ok(mut said) = serde_json::from_slice::<SyncAnswer>(&answer.body) else {
-        return Delivered { answer, calls_back: false };
-    };
+) -> Vec<Option<Delivered>> {
     if let Some(wrong) = wrong {
-        said = wrong.answer(&request, said);
-        answer = Answer::json(200, serde_json::to_vec(&said).expect("JSON"));
+        let lie = |call: &&Call| {
+            let (token, request) = read(call);
+            Some(delivered(wrong.sync(host, token, &request, now)))
+        };
+        return calls.iter().map(lie).collect();
     }
-    Delivered { answer, calls_back: !said.recalls.is_empty() }
+    let requests = calls.iter().map(|call| {
+        let (token, request) = read(call);
+        (token.to_owned(), request)
+    });
+    let answers = host.syncs(requests.collect(), now);
+    answers.into_iter().map(|answer| answer.map(delivered)).collect()
+}
+
+fn delivered(answer: Answer) -> Delivered {
+    let said = serde_json::from_slice::<SyncAnswer>(&answer.body);
+    Delivered { answer, calls_back: said.is_ok_and(|said| !said.recalls.is_empty()) }
 }
 
 /// Carries one call. No answer means that it is still under way. No message means that the call

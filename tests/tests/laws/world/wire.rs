@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{At, Host, network};
-use crate::seeds::Wrong;
+use crate::simulator::Wrong;
 use crate::wasm::{Answer, Call, Random};
 
 /// What the network is like now. "One in 0" is never.
@@ -115,18 +115,48 @@ impl Wire {
                     return Some(Arrived { to, call, answer });
                 }
                 Message::Request { from, call, answered } => {
-                    let answer = network::deliver(host, &call, wall, self.wrong);
-                    if answer.calls_back {
-                        self.count("calls units back");
+                    let mut group = vec![(from, call, answered)];
+                    while let Some(entry) = self.under_way.first_entry()
+                        && entry.key().0 <= now
+                        && matches!(entry.get(), Message::Request { .. })
+                        && let Message::Request { from, call, answered } = entry.remove()
+                    {
+                        group.push((from, call, answered));
                     }
-                    let answer = answer.answer;
-                    let back = now + self.way();
-                    if answered {
-                        self.push(back, Message::Answer { to: from, call, answer });
-                    } else {
-                        self.fail(from, call, back);
-                    }
+                    self.reach(host, group, now, wall);
                 }
+            }
+        }
+    }
+
+    /// Calls reach the host, which does them together.
+    fn reach(
+        &mut self,
+        host: &mut Host,
+        group: Vec<(From, Call, bool)>,
+        now: Duration,
+        wall: Duration,
+    ) {
+        let answers = if host.is_up(wall) {
+            let calls: Vec<&Call> = group.iter().map(|(_, call, _)| call).collect();
+            network::deliver(host, &calls, wall, self.wrong)
+        } else {
+            self.count("host is away");
+            group.iter().map(|_| None).collect()
+        };
+        for ((from, call, answered), answer) in group.into_iter().zip(answers) {
+            let back = now + self.way();
+            let Some(network::Delivered { answer, calls_back }) = answer else {
+                self.fail(from, call, back);
+                continue;
+            };
+            if calls_back {
+                self.count("calls units back");
+            }
+            if answered {
+                self.push(back, Message::Answer { to: from, call, answer });
+            } else {
+                self.fail(from, call, back);
             }
         }
     }

@@ -77,7 +77,11 @@ impl Host<'_> {
     fn set_tick(&mut self, period_ms: u32) -> Outcome {
         let now = self.outside(|outside| outside.clock.monotonic);
         let every = Duration::from_millis(period_ms.into());
-        self.inside().tick = (period_ms > 0).then_some(Tick { every, due: now + every });
+        let inside = self.inside();
+        let root = inside.root();
+        for known in inside.roots.iter_mut().filter(|known| known.id == root) {
+            known.tick = (period_ms > 0).then_some(Tick { every, due: now + every });
+        }
         Ok(())
     }
 
@@ -224,7 +228,7 @@ impl Host<'_> {
 
     fn choose_context(&mut self, context: u32) -> Outcome {
         let inside = self.inside();
-        if context != inside.root && !inside.streams.contains_key(&context) {
+        if !inside.has_root(context) && !inside.streams.contains_key(&context) {
             return Err(Status::BadArgument.into());
         }
         inside.effective = Some(context);
@@ -252,7 +256,7 @@ impl Host<'_> {
         if !(names(b":method") && names(b":path") && names(b":authority")) {
             return Err(Status::BadArgument.into());
         }
-        let (vm, life, root) = (self.inside().vm, self.inside().life, self.inside().root);
+        let (vm, life, root) = (self.inside().vm, self.inside().life, self.inside().root());
         let token = self.outside(|outside| {
             if let Some(refusal) = outside.calls.refusal {
                 return Err(Fault::from(refusal));
