@@ -5,6 +5,7 @@
 //! - [`host`]: runs `tollgate serve`, and the command line against it.
 //! - [`sample_api`]: an API that answers what the caller asks for, and counts what reached it.
 //! - [`client`]: sends many calls at once, and says how each was answered.
+//! - [`proxy`]: loses answers on their way.
 //! - [`process`], [`paths`]: programs that end with their owner, and where their files go.
 //! - [`signals`]: an owner that ends in good order itself.
 //!
@@ -16,5 +17,6 @@ pub mod envoy;
 pub mod host;
 pub mod paths;
 pub mod process;
+pub mod proxy;
 pub mod sample_api;
 pub mod signals;

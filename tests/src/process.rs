@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 /// How often a condition outside this process is looked at.
 pub const POLL: Duration = Duration::from_millis(10);
@@ -158,6 +158,15 @@ impl Process {
     /// Lets it go on.
     pub fn thaw(&self) -> io::Result<()> {
         Ok(kill_process(Pid::from_child(&self.child), Signal::CONT)?)
+    }
+
+    /// Lets no file of it grow past so many bytes, or any again: what it writes beyond fails.
+    ///
+    /// A program that does not ignore SIGXFSZ dies of it.
+    pub fn limit_files(&self, bytes: Option<u64>) -> io::Result<()> {
+        let pid = Pid::from_child(&self.child);
+        let maximum = prlimit(Some(pid), Resource::Fsize, Rlimit { current: bytes, maximum: None });
+        maximum.map(drop).map_err(io::Error::from)
     }
 
     /// Asks it to end, waits, and kills it if it does not. Does nothing once it has ended.

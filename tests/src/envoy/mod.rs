@@ -13,6 +13,7 @@ use crate::client;
 use crate::process::{Process, ProcessError};
 
 mod find;
+pub mod listeners;
 
 pub use find::{FindError, Installation, find};
 
@@ -44,6 +45,17 @@ impl Envoy {
         token: &str,
         directory: &Path,
     ) -> Result<Self, ProcessError> {
+        Self::start_with(&[], envoy, configuration, token, directory)
+    }
+
+    /// The same, with more of Envoy's own arguments.
+    pub fn start_with(
+        args: &[&str],
+        envoy: &Installation,
+        configuration: &Path,
+        token: &str,
+        directory: &Path,
+    ) -> Result<Self, ProcessError> {
         let log = directory.join("envoy.log");
         let address_file = directory.join("envoy.admin");
         // An address of an earlier life would be taken for this one's.
@@ -58,6 +70,7 @@ impl Envoy {
                 // Its shared memory would make it a neighbour of every other Envoy here.
                 .arg("--disable-hot-restart")
                 .args(["--concurrency", WORKERS])
+                .args(args)
                 .env(TOKEN_VARIABLE, token),
             &log,
         )?;
@@ -83,15 +96,37 @@ impl Envoy {
 
     /// The plugin's own counters and gauges, by name; none at all if Envoy does not answer.
     pub fn metrics(&self) -> BTreeMap<String, u64> {
+        let own =
+            |(name, value): (String, u64)| Some((name.strip_prefix(OF_PLUGINS)?.into(), value));
+        self.stats(OF_PLUGINS).into_iter().filter_map(own).collect()
+    }
+
+    /// Envoy's counters and gauges whose names begin so; none at all if it does not answer.
+    pub fn stats(&self, prefix: &str) -> BTreeMap<String, u64> {
         let agent = client::agent(Duration::from_secs(2));
-        let url = format!("http://{}/stats?filter=%5E{OF_PLUGINS}", self.admin);
+        let url = format!("http://{}/stats?filter=%5E{prefix}", self.admin);
         let answer = agent.get(url).call().ok();
         let text = answer.and_then(|mut answer| answer.body_mut().read_to_string().ok());
         let read = |line: &str| {
-            let (name, value) = line.strip_prefix(OF_PLUGINS)?.split_once(": ")?;
+            let (name, value) = line.split_once(": ")?;
             Some((name.to_owned(), value.parse().ok()?))
         };
         text.unwrap_or_default().lines().filter_map(read).collect()
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What it has written in this life of it.
+    pub fn log_text(&self) -> String {
+        self.process.log_text()
+    }
+
+    /// The end of that.
+    pub fn log_tail(&self) -> String {
+        self.process.log_tail()
     }
 
     /// The program, to stop it or to look at its log.

@@ -1,8 +1,8 @@
 //! The API behind the gateway: answers what the caller asks for, and counts what reached it.
 //!
 //! A caller asks for an answer in the header [`ANSWER`], for its size in [`BYTES`] and for units in
-//! [`UNITS`], and names itself in [`LABEL`]. The arrival of a call with a [`NUMBER`] is timed; of one
-//! with [`KEEP`], all is kept that came.
+//! [`UNITS`], and names itself in [`LABEL`]; [`WAIT`] makes the answer slow. The arrival of a call
+//! with a [`NUMBER`] is timed; of one with [`KEEP`], all is kept that came.
 
 mod seen;
 
@@ -12,7 +12,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -40,10 +40,14 @@ pub const NUMBER: &str = "x-demo-number";
 pub const KEEP: &str = "x-demo-keep";
 /// The request header that says how long the answer's body is.
 pub const BYTES: &str = "x-demo-bytes";
+/// The request header that says how many milliseconds the answer takes.
+pub const WAIT: &str = "x-demo-wait";
 /// The request header whose value the answer carries in [`UNITS_USED`].
 pub const UNITS: &str = "x-demo-units";
 /// The response header that says what a call used, if the caller asked for it.
 pub const UNITS_USED: &str = "x-units";
+/// The longest an answer takes.
+const MAX_WAIT_MS: u64 = 60_000;
 /// The longest body that is answered.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 
@@ -95,7 +99,7 @@ impl SampleApi {
         let address = listener.local_addr()?;
         let seen = Arc::<Seen>::default();
         let (running, stop) = oneshot::channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let shared = Arc::clone(&seen);
         thread::Builder::new().name("sample-api".into()).spawn(move || {
             runtime.block_on(async {
@@ -174,6 +178,7 @@ async fn answer(
     let asked = Answer::asked(headers);
     let bytes = number(headers, BYTES).and_then(|it| usize::try_from(it).ok());
     let units = headers.get(UNITS).cloned();
+    let wait = number(headers, WAIT).unwrap_or(0).min(MAX_WAIT_MS);
     if headers.contains_key(KEEP) {
         seen.keep(Kept { method: parts.method, uri: parts.uri, headers: parts.headers });
     }
@@ -184,6 +189,10 @@ async fn answer(
         return Err(CutAsAsked);
     };
     seen.count(label, status.as_u16());
+    // Whoever waits no more has called all the same.
+    if wait > 0 {
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+    }
     let text = match bytes {
         Some(bytes) => " ".repeat(bytes.min(MAX_BODY_BYTES)),
         None => format!("{{\"answer\":{}}}\n", status.as_u16()),
@@ -209,8 +218,6 @@ fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::client::{self, Call, CallError};
 

@@ -1,11 +1,15 @@
-//! `cargo fleet`: what the gate promises, on two real Envoys before one host, under load and faults.
+//! `cargo fleet`: what gate and meter promise, on two real Envoys before one host, under load and
+//! faults.
 //!
 //! Each run ([`runs`]) starts everything anew ([`stage`]), lets callers loose ([`load`]), breaks
 //! something where that is its point, and compares what came of it with what was promised
-//! ([`report`]). The sample API's own notes are the measure, not the gate's counters.
+//! ([`report`]). The sample API's own notes are the measure, not the gate's counters; runs about the
+//! meter compare them with the ledger ([`books`], of the calls of a [`cast`]).
 
 #![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
 
+mod books;
+mod cast;
 mod failure;
 mod load;
 mod report;
@@ -24,14 +28,15 @@ use tollgate_tests::signals;
 
 use failure::Failure;
 use report::Report;
-use runs::{RUNS, Run};
+use runs::Run;
 use stage::Parts;
 
-/// Prove the gate's promises on two real Envoys before one host
+/// Prove what gate and meter promise on two real Envoys before one host
 ///
 /// Builds the plugin and the host, and starts them for each run with two Envoys of two workers and a
 /// sample API that notes when a call came. Callers on 64 connections an Envoy use up quotas and
 /// windows while keys are revoked, plans change, and the host or the Envoys are stopped or killed.
+/// Whatever breaks, what the API counted must be what the ledger has, or what is missing be shown.
 #[derive(Debug, Parser)]
 #[command(
     bin_name = "cargo fleet",
@@ -67,10 +72,8 @@ pub(crate) struct How {
 }
 
 fn run_named(name: &str) -> Result<Run, String> {
-    let names = || RUNS.map(|run| run.name).join(", ");
-    RUNS.into_iter()
-        .find(|run| run.name == name)
-        .ok_or_else(|| format!("expected one of {}", names()))
+    let names = || runs::all().map(|run| run.name).collect::<Vec<_>>().join(", ");
+    runs::all().find(|run| run.name == name).ok_or_else(|| format!("expected one of {}", names()))
 }
 
 fn main() -> ExitCode {
@@ -81,7 +84,7 @@ fn main() -> ExitCode {
     }
     let args = Args::parse_from(words);
     if args.list {
-        for run in RUNS {
+        for run in runs::all() {
             println!("{:<18} {}", run.name, run.about);
         }
         return ExitCode::SUCCESS;
@@ -113,9 +116,9 @@ fn allow_many_connections() {
 
 fn fleet(args: &Args) -> Result<Report, Failure> {
     println!("Building the plugin and the host");
-    let parts = Parts::find()?;
+    let runs = if args.only.is_empty() { runs::all().collect() } else { args.only.clone() };
+    let parts = Parts::find(runs.iter().any(Run::wants_faults))?;
     println!("{}", parts.envoy);
-    let runs = if args.only.is_empty() { RUNS.to_vec() } else { args.only.clone() };
     let how = How { quick: args.quick };
     let mut report = Report::default();
     for run in runs {

@@ -1,19 +1,27 @@
 //! Everything that runs: two gateways with two workers each, one host, one API, and their files.
 
+mod gateway;
+mod set;
+
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 use tollgate_tests::build;
-use tollgate_tests::envoy::{self, Envoy, Installation};
+use tollgate_tests::envoy::{self, Installation};
 use tollgate_tests::host::Host;
+use tollgate_tests::proxy::Proxy;
 use tollgate_tests::sample_api::SampleApi;
 use tollgate_tests::signals;
 
+pub(crate) use gateway::Gateway;
+pub(crate) use set::{Filter, Set};
+
 use crate::failure::Failure;
-use crate::load::{Callers, one_key};
+use crate::load::{Callers, one_key, plain};
 use crate::window::Reached;
 use crate::{load, time};
 
@@ -29,6 +37,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 #[derive(Clone, Copy)]
 pub(crate) struct Parts {
     plugin: &'static Path,
+    faulty: Option<&'static Path>,
     host: &'static Path,
     pub(crate) envoy: &'static Installation,
 }
@@ -38,16 +47,11 @@ pub(crate) struct Stage {
     pub(crate) gateways: Vec<Gateway>,
     pub(crate) host: Host,
     pub(crate) api: SampleApi,
+    pub(crate) proxy: Option<Proxy>,
+    /// Where all of it keeps its files.
+    pub(crate) directory: PathBuf,
     parts: Parts,
-    directory: PathBuf,
-}
-
-/// An Envoy process, and what it takes to start it again.
-pub(crate) struct Gateway {
-    pub(crate) name: &'static str,
-    pub(crate) envoy: Envoy,
-    token: String,
-    directory: PathBuf,
+    set: Set,
 }
 
 /// A subscription and its key.
@@ -59,11 +63,6 @@ pub(crate) struct Subscription {
     pub(crate) key_id: String,
     /// In clear.
     pub(crate) key: String,
-}
-
-#[derive(Deserialize)]
-struct GatewayAdded {
-    token: String,
 }
 
 #[derive(Deserialize)]
@@ -79,24 +78,43 @@ struct Identified {
 }
 
 impl Parts {
-    /// Builds and finds what is needed. Nothing runs yet.
-    pub(crate) fn find() -> Result<Self, Failure> {
-        Ok(Self { plugin: build::plugin()?, host: build::host()?, envoy: envoy::find()? })
+    /// Builds and finds what is needed, the filter with faults only if it is. Nothing runs yet.
+    pub(crate) fn find(with_faults: bool) -> Result<Self, Failure> {
+        let plugin = build::plugin()?;
+        let faulty = if with_faults { Some(build::plugin_with_faults()?) } else { None };
+        Ok(Self { plugin, faulty, host: build::host()?, envoy: envoy::find()? })
     }
 }
 
 impl Stage {
     /// Starts everything on a new ledger.
-    pub(crate) fn set(parts: Parts, catalog: &str, directory: &Path) -> Result<Self, Failure> {
+    pub(crate) fn set(parts: Parts, set: Set, directory: &Path) -> Result<Self, Failure> {
         let api = SampleApi::start().map_err(Failure::io("start the sample API"))?;
-        fs::write(directory.join("catalog.yaml"), catalog)
+        fs::write(directory.join("catalog.yaml"), set.catalog)
             .map_err(Failure::io("write the catalog"))?;
         let host = start_host(parts, directory, FREE_PORT)?;
-        let mut gateways = Vec::new();
+        let proxy = if set.proxy {
+            Some(Proxy::start(host.address()).map_err(Failure::io("start a proxy"))?)
+        } else {
+            None
+        };
+        let directory = directory.to_owned();
+        let mut stage = Self { gateways: Vec::new(), host, api, proxy, directory, parts, set };
         for name in GATEWAYS {
-            gateways.push(Gateway::start(name, parts, &host, api.address(), directory)?);
+            stage.add_gateway(name, set.filter)?;
         }
-        Ok(Self { gateways, host, api, parts, directory: directory.to_owned() })
+        Ok(stage)
+    }
+
+    /// Starts another gateway: its place.
+    pub(crate) fn add_gateway(
+        &mut self,
+        name: &'static str,
+        filter: Filter,
+    ) -> Result<usize, Failure> {
+        let gateway = Gateway::start(self, name, filter)?;
+        self.gateways.push(gateway);
+        Ok(self.gateways.len() - 1)
     }
 
     /// Makes a subscription.
@@ -119,6 +137,7 @@ impl Stage {
             address: self.address(gateway)?,
             path: PATH,
             keys: one_key(&of.key),
+            headers: plain,
             label: of.id.clone(),
             connections,
             every,
@@ -164,6 +183,11 @@ impl Stage {
         Ok(())
     }
 
+    /// The filter's file.
+    pub(crate) fn plugin(&self) -> &'static Path {
+        self.parts.plugin
+    }
+
     /// Where the ledger keeps its files.
     pub(crate) fn data(&self) -> PathBuf {
         data(&self.directory)
@@ -190,55 +214,19 @@ impl Stage {
     }
 }
 
-impl Gateway {
-    fn start(
-        name: &'static str,
-        parts: Parts,
-        host: &Host,
-        api: SocketAddr,
-        directory: &Path,
-    ) -> Result<Self, Failure> {
-        let directory = directory.join(name);
-        fs::create_dir_all(&directory).map_err(Failure::io("make a gateway's directory"))?;
-        let added: GatewayAdded = host.ask(&["gateways", "add", name])?;
-        let configuration = host.run(&[
-            "envoy-config",
-            "--plugin",
-            &parts.plugin.to_string_lossy(),
-            "--upstream",
-            &api.to_string(),
-            "--host-address",
-            &host.address().to_string(),
-            "--listen",
-            &FREE_PORT.to_string(),
-            "--admin",
-            &FREE_PORT.to_string(),
-        ])?;
-        let file = directory.join("envoy.yaml");
-        fs::write(&file, configuration).map_err(Failure::io("write Envoy's configuration"))?;
-        let envoy = Envoy::start(parts.envoy, &file, &added.token, &directory)?;
-        Ok(Self { name, envoy, token: added.token, directory })
-    }
-
-    fn boot(&self, parts: Parts) -> Result<Envoy, Failure> {
-        let file = self.directory.join("envoy.yaml");
-        Ok(Envoy::start(parts.envoy, &file, &self.token, &self.directory)?)
-    }
-
-    /// Lines that the plugin wrote into Envoy's log in this life of it.
-    pub(crate) fn plugin_lines(&mut self) -> Vec<String> {
-        let text = self.envoy.process().log_text();
-        text.lines().filter(|line| line.contains("wasm log")).map(str::to_owned).collect()
-    }
-}
-
 fn data(directory: &Path) -> PathBuf {
     directory.join("data")
 }
 
 fn start_host(parts: Parts, directory: &Path, listen: SocketAddr) -> Result<Host, Failure> {
     let catalog = directory.join("catalog.yaml");
-    Ok(Host::start(parts.host, &catalog, &data(directory), listen, directory)?)
+    // What it may not write fails, instead of ending it.
+    let script = directory.join("tollgate");
+    let lines = format!("#!/bin/sh\ntrap '' XFSZ\nexec '{}' \"$@\"\n", parts.host.display());
+    let made = fs::write(&script, lines)
+        .and_then(|()| fs::set_permissions(&script, fs::Permissions::from_mode(0o755)));
+    made.map_err(Failure::io("write a script"))?;
+    Ok(Host::start(&script, &catalog, &data(directory), listen, directory)?)
 }
 
 /// Waits until something is so.

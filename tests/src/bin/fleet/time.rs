@@ -3,6 +3,8 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 /// Nanoseconds since this program first looked at the clock.
 pub(crate) type Ns = u64;
 
@@ -32,4 +34,10 @@ pub(crate) fn span(time: Duration) -> Ns {
 pub(crate) fn show(span: Ns) -> String {
     let ms = span.div_ceil(1_000_000);
     if ms < 10_000 { format!("{ms} ms") } else { format!("{}.{} s", ms / 1_000, ms % 1_000 / 100) }
+}
+
+/// A moment by the wall's clock, if nobody has set that since.
+pub(crate) fn wall(at: Ns) -> Timestamp {
+    let ago = Duration::from_nanos(now().saturating_sub(at));
+    Timestamp::now().checked_sub(ago).unwrap_or(Timestamp::MIN)
 }

@@ -62,9 +62,10 @@ impl Connection {
             .header(HOST, "api.example.com")
             .header("x-api-key", key)
             .header(LABEL, &callers.label)
-            .header(NUMBER, number)
-            .body(Body::new())
-            .ok()?;
+            .header(NUMBER, number);
+        let headers = (callers.headers)(number).iter();
+        let request = headers.fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = request.body(Body::new()).ok()?;
         let sender = match &mut self.open {
             Some(sender) if !sender.is_closed() => sender,
             open => open.insert(connect(self.address).await?),

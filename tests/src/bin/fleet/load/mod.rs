@@ -20,6 +20,9 @@ use connection::Connection;
 /// The key of a call, from the call's number.
 pub(crate) type Keys = Arc<dyn Fn(u64) -> String + Send + Sync>;
 
+/// More headers of a call, from its number.
+pub(crate) type Headers = fn(u64) -> &'static [(&'static str, &'static str)];
+
 /// Callers that do the same.
 #[derive(Clone)]
 pub(crate) struct Callers {
@@ -29,6 +32,8 @@ pub(crate) struct Callers {
     pub(crate) address: SocketAddr,
     pub(crate) path: &'static str,
     pub(crate) keys: Keys,
+    /// Of a call, by its number.
+    pub(crate) headers: Headers,
     /// Under which name the sample API counts their calls.
     pub(crate) label: String,
     pub(crate) connections: u32,
@@ -185,6 +190,11 @@ impl Caller {
             calls.push(Call { callers, gateway, connection, number, sent, answered, answer });
         }
     }
+}
+
+/// No more headers.
+pub(crate) fn plain(_: u64) -> &'static [(&'static str, &'static str)] {
+    &[]
 }
 
 /// The same key for every call.
