@@ -84,8 +84,10 @@ impl Play {
             let owner = &self.owners[call.owner];
             // A slot whose period is over leaves its process when the ledger has it.
             let was_dropped = self.plan.products[owner.product].minutely || owner.own_numbers;
-            call.forgotten |= !self.lives.contains(&call.life);
-            if was_dropped {
+            let is_dead = !self.lives.contains(&call.life);
+            call.forgotten |= is_dead;
+            // What a process told the lost ledger and then ended, nobody tells again.
+            if was_dropped || is_dead {
                 call.lost = Lost::Everything;
             }
         }

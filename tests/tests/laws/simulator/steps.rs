@@ -159,14 +159,18 @@ impl Play {
     fn kill(&mut self, process: usize) {
         if self.is_deadly {
             self.kept_log(process);
-            let updated = self.updated.get(&self.lives[process]);
-            let since = updated.map(|updated| self.world.monotonic() - *updated);
-            self.was_killed_new |= since.is_some_and(|since| since < NEW);
+            self.was_killed_new |= self.is_newly_updated(self.lives[process]);
             self.replace(process);
             self.is_lossless = false;
             self.is_in_trouble();
             self.fault("process killed");
         }
+    }
+
+    /// Whether its log may say that nothing follows, because its VMs were replaced just now.
+    pub(super) fn is_newly_updated(&self, life: u64) -> bool {
+        let since = self.updated.get(&life).map(|updated| self.world.monotonic() - *updated);
+        since.is_some_and(|since| since < NEW)
     }
 
     fn step_wall_clock(&mut self, process: usize) {

@@ -84,7 +84,16 @@ impl Play {
         self.process(process).stop();
         let times = self.random.below(3);
         let log = self.read_log(process, times);
-        let is_whole = log.spills.iter().any(|spill| spill.last) && times > 0;
+        // One that did not hear of a restore has told nobody again what the lost ledger knew.
+        let restored = self.world.host.restored;
+        let knows = |spill: &Spill| restored.is_none_or(|epoch| spill.epoch == epoch);
+        // Nor is it whole if something was written after its last word, as after an update.
+        let is_last = log.spills.last().is_some_and(|spill| spill.last && knows(spill));
+        self.was_killed_new |= !is_last && self.is_newly_updated(life);
+        let is_whole = is_last && times > 0;
+        let is_drained = is_drained && is_last;
+        // VMs that were replaced have told their last rows to the log only.
+        let has_rows = log.spills.iter().any(|spill| spill.rows.is_some());
         self.fault(match (is_drained, is_whole) {
             (true, _) => "process drained and stopped",
             (false, true) => "process stopped, its log reported",
@@ -100,7 +109,7 @@ impl Play {
                 }
             }
         }
-        self.is_lossless &= is_drained || is_whole;
+        self.is_lossless &= is_whole || is_drained && !has_rows;
         self.ingest(&log);
         self.logs.push(log);
         self.is_in_trouble();

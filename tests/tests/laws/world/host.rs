@@ -44,6 +44,8 @@ pub(crate) struct Host {
     steady: Steady,
     told: Duration,
     off: SignedDuration,
+    /// The epoch since it was restored; none if it never was.
+    pub(crate) restored: Option<u32>,
     /// It is not there until then.
     away_until: Duration,
     /// The next requests are done, and it dies before they are committed.
@@ -64,6 +66,7 @@ impl Host {
             steady: Steady::starting_at(timestamp(now)),
             told: now,
             off: SignedDuration::ZERO,
+            restored: None,
             away_until: Duration::ZERO,
             dies: false,
             memory: Memory::default(),
@@ -200,7 +203,8 @@ impl Host {
         let mut draft = backup.copy().expect("a copy");
         self.steady = Steady::starting_at(self.machine(now));
         self.told = now;
-        apply(&mut draft, self.machine(now), Restore).expect("a ledger that can be restored");
+        let restored = apply(&mut draft, self.machine(now), Restore);
+        self.restored = Some(restored.expect("a ledger that can be restored").epoch);
         self.store = draft.copy().expect("a copy");
     }
 
