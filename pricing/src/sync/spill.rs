@@ -45,7 +45,7 @@ pub struct Spill {
     /// The epoch of that ledger that it knew.
     pub epoch: u32,
     /// The host's clock as the process knew it when this was written, unix milliseconds: tells a
-    /// `last` from one that something followed. 0 if it never heard of it.
+    /// `last` from one that something followed. One that never heard of it counts from its start.
     pub at_ms: u64,
     /// Descriptive rows, numbered.
     pub rows: Option<RowBatch>,
